@@ -1,0 +1,3 @@
+// Package scr speaks the POSTIDENT SCR-Ident API: HTTP, authentication, JWE and
+// the meaning of the answers.
+package scr
