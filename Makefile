@@ -1,0 +1,111 @@
+# Every target's line of help stands behind its ##; `make` prints them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+TOOLS := .cache/tools
+FUZZTIME ?= 5s
+BENCH ?= .
+BENCHCOUNT ?= 1
+BROKERS ?= 1
+KAFKA_PORT ?= 9092
+REGISTRY_PORT ?= 8081
+TESTFLAGS ?=
+PKG ?= ./...
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m BENCH=Decide BENCHCOUNT=6 BROKERS=3 KAFKA_PORT=9092"
+
+.PHONY: build
+build: ## Build bin/bridge.
+	go build -trimpath -o bin/bridge ./cmd/bridge
+
+.PHONY: demo
+demo: ## Watch the whole flow: embedded broker, simulated API, verified at the end.
+	go run ./cmd/bridge demo
+
+.PHONY: test
+test: ## Run every test under the race detector, on a real Apache Kafka too where java 17 and mvn exist; with CI=true also fuzz.
+	go vet ./...
+	tools/counted go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
+
+.PHONY: test-fast
+test-fast: ## Run what needs neither Java nor patience (go test -short, no race detector).
+	go test -short $(TESTFLAGS) $(PKG)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (5s).
+	tools/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks (BENCH, BENCHCOUNT) and compare them with the run before.
+	@mkdir -p .cache/bench
+	@[ ! -s .cache/bench/now.txt ] || mv .cache/bench/now.txt .cache/bench/before.txt
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) $(PKG) | tee .cache/bench/now.txt
+	@[ ! -s .cache/bench/before.txt ] || { $(MAKE) --no-print-directory $(TOOLS)/benchstat && \
+		$(TOOLS)/benchstat .cache/bench/before.txt .cache/bench/now.txt; }
+
+.PHONY: cover
+cover: ## Measure the tests' coverage; cover.out holds it, the function list is printed.
+	go test -short -coverpkg=./... -coverprofile=cover.out $(PKG)
+	@go tool cover -func=cover.out
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between packages.
+	$(TOOLS)/golangci-lint run $(PKG)
+
+.PHONY: lint-rules
+lint-rules: $(TOOLS)/golangci-lint ## Prove on planted violations that the project's own lint rules fire.
+	tools/lint-rules $(TOOLS)/golangci-lint
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format the Go code.
+	$(TOOLS)/golangci-lint fmt $(PKG)
+
+.PHONY: deadcode
+deadcode: $(TOOLS)/deadcode ## List functions that nothing reaches, tests included.
+	$(TOOLS)/deadcode -test ./...
+
+.PHONY: generate
+generate: ## Write the generated files again (docs/configuration.md); the tests fail while they are stale.
+	go generate ./...
+
+.PHONY: kafka-up
+kafka-up: ## Start a real Apache Kafka on loopback (BROKERS, KAFKA_PORT); needs java 17 and mvn.
+	@tools/kafka up .cache/kafka $(BROKERS) $(KAFKA_PORT)
+
+.PHONY: kafka-down
+kafka-down: ## Stop it and forget its data.
+	tools/kafka down .cache/kafka
+	rm -rf .cache/kafka
+
+.PHONY: registry-up
+registry-up: ## Start a real schema registry on loopback (REGISTRY_PORT); prints its base URL.
+	@tools/registry up .cache/registry $(REGISTRY_PORT)
+
+.PHONY: registry-down
+registry-down: ## Stop it and forget its data.
+	tools/registry down .cache/registry
+	rm -rf .cache/registry
+
+.PHONY: clean
+clean: ## Stop what was started and remove what was built.
+	@[ ! -d .cache/kafka ] || $(MAKE) --no-print-directory kafka-down
+	@[ ! -d .cache/registry ] || $(MAKE) --no-print-directory registry-down
+	rm -rf bin .cache cover.out
+
+# The build tools are pinned in tools/go.mod, so that go.mod holds only what the bridge needs.
+$(TOOLS)/golangci-lint: MODULE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/benchstat: MODULE := golang.org/x/perf/cmd/benchstat
+$(TOOLS)/deadcode: MODULE := golang.org/x/tools/cmd/deadcode
+$(TOOLS)/%: tools/go.mod tools/go.sum
+	@mkdir -p $(@D)
+	cd tools && go build -trimpath -o ../$@ $(MODULE)
+	@touch $@

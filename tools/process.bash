@@ -1,0 +1,82 @@
+# Sourced by kafka and registry: one process per directory, known by its pid file. No name is ever matched, so nothing
+# that these scripts did not start is signalled.
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/postident-bridge
+
+fail() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+# once DIR FUNCTION: fills DIR by FUNCTION TEMPORARY_DIR unless it is there; whoever comes second waits. DIR appears whole
+# or not at all, so an interrupted download is begun again.
+once() {
+  [ -d "$1" ] && return
+  mkdir -p "$cache"
+  exec 9>"$1.lock"
+  ! command -v flock >/dev/null || flock 9
+  if [ ! -d "$1" ]; then
+    rm -rf "$1.part"
+    mkdir "$1.part"
+    "$2" "$1.part" >&2 9>&-
+    mv "$1.part" "$1"
+  fi
+  exec 9>&-
+}
+
+# java_at_least VERSION [JAVA]
+java_at_least() {
+  local found
+  found=$("${2:-java}" -XshowSettings:properties -version 2>&1 | sed -n 's/.*java\.specification\.version = //p') || :
+  [ "${found:-0}" -ge "$1" ] 2>/dev/null
+}
+
+# free_ports N prints N ports of loopback that nobody listens on. They lie below the range from which the kernel serves
+# outgoing connections, so that a process that is stopped and started again finds its port free.
+free_ports() {
+  local port taken=" " left=$1
+  while [ "$left" -gt 0 ]; do
+    port=$((10000 + (RANDOM << 15 | RANDOM) % 22000))
+    [[ $taken != *" $port "* ]] || continue
+    ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || continue
+    taken+="$port "
+    left=$((left - 1))
+  done
+  echo $taken
+}
+
+# spawn DIR COMMAND...: starts it in the background with its output in DIR/log and its pid in DIR/pid.
+spawn() {
+  local dir=$1
+  shift
+  nohup "$@" >>"$dir/log" 2>&1 </dev/null 9>&- &
+  echo $! >"$dir/pid"
+  disown
+}
+
+# alive DIR
+alive() { [ -e "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null; }
+
+# signal NAME DIR
+signal() { kill "-$1" "$(cat "$2/pid")"; }
+
+# end DIR [NAME]: ends the process by KILL, or by the signal NAME, and returns when it is gone. Paused ones are resumed.
+end() {
+  alive "$1" || { rm -f "$1/pid"; return; }
+  kill "-${2:-KILL}" "$(cat "$1/pid")" 2>/dev/null || :
+  kill -CONT "$(cat "$1/pid")" 2>/dev/null || :
+  while alive "$1"; do sleep 0.05; done
+  rm -f "$1/pid"
+}
+
+# owned PID COMMAND...: runs the command when the process PID has ended, however it ended.
+owned() {
+  local owner=$1
+  shift
+  (
+    trap '' HUP INT
+    while kill -0 "$owner" 2>/dev/null; do sleep 0.5; done
+    "$@"
+  ) </dev/null >/dev/null 2>&1 9>&- &
+  disown
+}
