@@ -1,2 +1,39 @@
 // Package schemas owns every byte on a topic and the compatibility rule.
+//
+// # Libraries
+//
+// github.com/hamba/avro/v2 encodes, and does nothing else: its decoder has
+// open advisories and its canonical form keeps logicalType, so that its
+// fingerprints differ from Apache Java's. It is imported by encode.go alone.
+// github.com/twmb/avro does the rest: decoding with schema resolution,
+// fingerprints (equal to Java's), compatibility.
+//
+// # Framing
+//
+// Internal topics hold Avro single-object encoding (0xC3 0x01, the writer
+// schema's CRC-64-AVRO fingerprint in little-endian order, the datum). The
+// status topic holds the Confluent wire format (0x00, the schema id in
+// big-endian order, the datum) when a registry is set, else single-object
+// encoding too.
+//
+// # Compatibility
+//
+// testdata/history holds every schema that a release wrote, with golden bytes.
+// The .avsc files of it are part of the binary: the decoders resolve from them
+// to today's schemas by fingerprint. The tests prove that
+//
+//   - status_changed is FULL_TRANSITIVE: the bridge is upgraded before its
+//     readers, and they before it;
+//   - the internal records can be read by the release before, so that a
+//     rollback finds its topics readable;
+//   - today's reader reads the golden bytes of every release;
+//   - today's schemas are in the history.
+//
+// A change of a schema therefore needs an entry for the coming release:
+//
+//	go test ./schemas -run TestHistory -history 0.2.0
+//
+// writes testdata/history/0.2.0 from today's schemas and the sample values.
+// A released entry is never written again; fingerprints are pinned in
+// history_test.go, so that a change of one shows in review.
 package schemas
