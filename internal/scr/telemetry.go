@@ -1,0 +1,138 @@
+package scr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+)
+
+// telemetry follows OpenTelemetry's conventions for HTTP clients. The caseId, a
+// pseudonym, stands in the URL of a span and in no metric. No trace context goes
+// out with a request: the other side is not part of the operator's system.
+type telemetry struct {
+	tracer   trace.Tracer
+	spanName string
+	address  string
+	port     int
+	common   []attribute.KeyValue // of spans and metrics
+	duration httpconv.ClientRequestDuration
+}
+
+func newTelemetry(meter metric.Meter, tracer trace.Tracer, base *url.URL, template string) (telemetry, error) {
+	if meter == nil {
+		meter = metricnoop.Meter{}
+	}
+	if tracer == nil {
+		tracer = tracenoop.Tracer{}
+	}
+	duration, err := httpconv.NewClientRequestDuration(meter)
+	if err != nil {
+		return telemetry{}, fmt.Errorf("make instrument: %w", err)
+	}
+	return telemetry{
+		tracer:   tracer,
+		spanName: http.MethodGet + " " + template,
+		address:  base.Hostname(),
+		port:     portOf(base),
+		common:   []attribute.KeyValue{semconv.URLScheme(base.Scheme), semconv.URLTemplate(template)},
+		duration: duration,
+	}, nil
+}
+
+func portOf(u *url.URL) int {
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		return port
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// start begins the span of one read.
+func (t telemetry) start(ctx context.Context, target string) (context.Context, trace.Span) {
+	return t.tracer.Start(ctx, t.spanName,
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(t.common...),
+		trace.WithAttributes(
+			semconv.HTTPRequestMethodGet,
+			semconv.URLFull(target),
+			semconv.ServerAddress(t.address),
+			semconv.ServerPort(t.port),
+		))
+}
+
+// record notes the exchange: status is 0 without an answer, err nil when its
+// body was read.
+func (t telemetry) record(ctx context.Context, span trace.Span, status int, err error, took time.Duration) {
+	attrs := append([]attribute.KeyValue(nil), t.common...)
+	if status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	}
+	if err != nil {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
+	}
+	t.duration.Record(ctx, took.Seconds(), httpconv.RequestMethodGet, t.address, t.port, attrs...)
+}
+
+// endWith marks the span as failed.
+func endWith(span trace.Span, err error) {
+	kind := errorType(err)
+	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+	span.SetStatus(codes.Error, kind)
+}
+
+// errorType is the error.type of a failed read: the HTTP status where there was
+// a bad one, as the conventions ask, else a word of a small set.
+func errorType(err error) string {
+	var (
+		unavailable  *UnavailableError
+		notYet       *NotYetError
+		unauthorised *UnauthorisedError
+		rejected     *RejectedError
+	)
+	switch {
+	case errors.As(err, &notYet):
+		return strconv.Itoa(http.StatusNotFound)
+	case errors.As(err, &unauthorised):
+		return strconv.Itoa(unauthorised.Status)
+	case errors.As(err, &unavailable):
+		return unavailable.errorType()
+	case errors.As(err, &rejected):
+		if rejected.Reason == RejectedStatus {
+			return strconv.Itoa(rejected.Status)
+		}
+		return rejected.Reason
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "deadline"
+	default:
+		return "other"
+	}
+}
+
+func (e *UnavailableError) errorType() string {
+	switch {
+	case e.Err == nil:
+		return strconv.Itoa(e.Status)
+	case errors.Is(e.Err, errTimeout):
+		return "timeout"
+	default:
+		return "connection"
+	}
+}
