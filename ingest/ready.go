@@ -1,0 +1,155 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// probeTimeout bounds the probe: a paused broker accepts connections and
+	// answers nothing.
+	probeTimeout = time.Second
+	// ackFresh is how long an acknowledgement stands for readiness by itself.
+	ackFresh = 5 * time.Second
+	// failureHold is how long triggers that Kafka holds back keep the webhook
+	// unready without a look at the cluster. After that the probe decides, so
+	// that one dead partition does not take all the others away for as long as
+	// it is dead: the next webhooks show how things are.
+	failureHold = 30 * time.Second
+)
+
+// health remembers what the produces showed about Kafka.
+type health struct {
+	mu sync.Mutex // guards all below and the flags of produced
+	// lastAck is when Kafka last acknowledged a trigger.
+	lastAck time.Time
+	// failureBegan is when the newest produce began that failed or is late, and
+	// failedAt when that was known; failure says what happened.
+	failureBegan, failedAt time.Time
+	failure                error
+	// overdue counts produces that are late and still open. The client goes on
+	// with them, so their end tells when Kafka is back.
+	overdue int
+}
+
+var errNotAcknowledged = errors.New("kafka does not acknowledge triggers in time")
+
+// finished notes the end of a produce.
+func (h *health) finished(p *produced, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p.isDone = true
+	if p.isLate {
+		h.overdue--
+	}
+	switch {
+	case err == nil:
+		h.lastAck = time.Now()
+	case errors.Is(err, kgo.ErrMaxBuffered), errors.Is(err, kgo.ErrClientClosed):
+		// Says something about us, not about Kafka.
+	default:
+		h.failed(p, fmt.Errorf("produce trigger: %w", err))
+	}
+}
+
+// late notes that a produce is not acknowledged in time.
+func (h *health) late(p *produced) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p.isDone {
+		return
+	}
+	p.isLate = true
+	h.overdue++
+	h.failed(p, errNotAcknowledged)
+}
+
+// failed keeps the newest failure. h.mu is held.
+func (h *health) failed(p *produced, err error) {
+	if p.began.Before(h.failureBegan) {
+		return
+	}
+	h.failureBegan, h.failedAt, h.failure = p.began, time.Now(), err
+}
+
+// verdict is what the produces alone say at now: settled when no probe is
+// needed, and then the error is the answer.
+func (h *health) verdict(now time.Time) (settled bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lastAck.After(h.failureBegan) {
+		// An acknowledgement after the beginning of the newest failure: Kafka
+		// takes triggers, if not all of them.
+		return now.Sub(h.lastAck) < ackFresh, nil
+	}
+	if h.overdue > 0 && now.Sub(h.failedAt) < failureHold {
+		return true, fmt.Errorf("%w (%d open, the newest for %v)", h.failure, h.overdue, now.Sub(h.failureBegan).Round(100*time.Millisecond))
+	}
+	return false, nil
+}
+
+// Ready returns nil when the inbox accepts triggers, or the reason why it does
+// not (design P10). A trigger acknowledged in the last seconds is proof; one
+// that Kafka holds back is proof of the contrary until an acknowledgement
+// comes. Without either, Kafka is asked, for at most a second, whether the
+// inbox exists, whether we may write to it, and whether its partitions have
+// leaders. One partition with a leader is enough: Kubernetes would otherwise
+// take away the webhooks of all the others too.
+//
+// It does not depend on the API, on an account or on the schema registry.
+func (w *Webhook) Ready(ctx context.Context) error {
+	if settled, err := w.health.verdict(time.Now()); settled {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return w.probe(ctx)
+}
+
+// probe asks Kafka about the inbox.
+func (w *Webhook) probe(ctx context.Context) error {
+	req := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = new(w.topic)
+	req.Topics = []kmsg.MetadataRequestTopic{topic}
+	req.AllowAutoTopicCreation = false
+	req.IncludeTopicAuthorizedOperations = true
+	resp, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		return fmt.Errorf("ask kafka about the inbox: %w", err)
+	}
+	for i := range resp.Topics {
+		if name := resp.Topics[i].Topic; name != nil && *name == w.topic {
+			return checkInbox(&resp.Topics[i])
+		}
+	}
+	return fmt.Errorf("ask kafka about the inbox: topic %s is not in the answer", w.topic)
+}
+
+// operationsUnknown is what a broker sends that was not asked, or does not
+// tell, which operations are allowed (KIP-430).
+const operationsUnknown = -1 << 31
+
+// checkInbox judges the inbox by its metadata.
+func checkInbox(t *kmsg.MetadataResponseTopic) error {
+	name := *t.Topic
+	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+		return fmt.Errorf("inbox %s: %w", name, err)
+	}
+	if ops := t.AuthorizedOperations; ops != operationsUnknown && ops&(1<<kmsg.ACLOperationWrite) == 0 {
+		return fmt.Errorf("inbox %s: no permission to write", name)
+	}
+	for i := range t.Partitions {
+		if t.Partitions[i].ErrorCode == 0 && t.Partitions[i].Leader >= 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("inbox %s: none of %d partitions has a leader", name, len(t.Partitions))
+}

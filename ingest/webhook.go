@@ -1,0 +1,362 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+const (
+	// PathPrefix is where webhooks arrive: PathPrefix + clientId.
+	PathPrefix = "/webhooks/"
+	// MaxBodyBytes is the largest body that is read (design 8).
+	MaxBodyBytes = 8 << 10
+	// DefaultAckTimeout leaves the sender's network half a second of the two
+	// that it waits (guide 5; design P1).
+	DefaultAckTimeout = 1500 * time.Millisecond
+	// DefaultMaxInFlight is how many requests may wait for Kafka at once. With a
+	// healthy Kafka a few dozen do; while it is away this bounds goroutines.
+	DefaultMaxInFlight = 2048
+)
+
+// WebhookAccount is one account whose webhooks are accepted.
+type WebhookAccount struct {
+	ClientID string // ^[A-Z0-9]{1,32}$ (facts 2.10)
+	// Username and Password are the HTTP Basic credentials that the account has
+	// for webhooks (guide 5). Both empty: none are configured, and whatever the
+	// request brings is accepted.
+	Username, Password string
+}
+
+// WebhookConfig is what NewWebhook needs.
+type WebhookConfig struct {
+	Client   *kgo.Client // made with ProducerOpts; the caller closes it
+	Topic    string      // the inbox
+	Accounts []WebhookAccount
+	// AllowedIPs are the addresses that may deliver; empty means SenderIPs.
+	AllowedIPs []netip.Prefix
+	// TrustedProxies are the peers whose X-Forwarded-For is believed; empty
+	// means none, then the peer itself is the client.
+	TrustedProxies []netip.Prefix
+	AckTimeout     time.Duration    // 0 means DefaultAckTimeout; under 2 s
+	MaxInFlight    int              // 0 means DefaultMaxInFlight
+	Logger         *slog.Logger     // nil means silence
+	Meter          metric.Meter     // nil means none
+	Tracer         trace.Tracer     // nil means none; the incoming traceparent is kept all the same
+	Now            func() time.Time // stamps triggers; nil means time.Now
+}
+
+// Webhook accepts POSTIDENT's push notifications (guide 5): POST
+// /webhooks/<clientId>. It answers 200 only after Kafka has acknowledged the
+// trigger on every in-sync replica, 503 if that took longer than AckTimeout or
+// cannot happen now, and 4xx only for what is the sender's fault (design P1,
+// 8). A trigger that was answered 503 may still be written later: triggers are
+// idempotent by meaning, so that is harmless.
+//
+// It is mounted at the root of its server and answers every path itself, so
+// that each refusal has the same body and is counted.
+type Webhook struct {
+	client     *kgo.Client
+	topic      string
+	accounts   map[string]*account
+	addresses  addressCheck
+	ackTimeout time.Duration
+	waiting    chan struct{} // a slot for each request that waits for Kafka
+	health     health
+	log        *refusalLog
+	metrics    *metrics
+	tracer     trace.Tracer
+	now        func() time.Time
+}
+
+// account is a WebhookAccount ready for comparison.
+type account struct {
+	clientID           string
+	hasCredentials     bool
+	username, password [sha256.Size]byte
+	counts             [outcomes]metric.MeasurementOption
+}
+
+var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
+
+// NewWebhook checks the configuration, reports every mistake at once, and
+// starts nothing.
+func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
+	w := &Webhook{
+		client:     cfg.Client,
+		topic:      cfg.Topic,
+		ackTimeout: cfg.AckTimeout,
+		tracer:     cfg.Tracer,
+		now:        cfg.Now,
+		log:        newRefusalLog(cfg.Logger),
+	}
+	if w.ackTimeout == 0 {
+		w.ackTimeout = DefaultAckTimeout
+	}
+	if cfg.MaxInFlight == 0 {
+		cfg.MaxInFlight = DefaultMaxInFlight
+	}
+	if w.tracer == nil {
+		w.tracer = tracenoop.NewTracerProvider().Tracer("")
+	}
+	if w.now == nil {
+		w.now = time.Now
+	}
+	var errs []error
+	if err := checkProducer(cfg.Client); err != nil {
+		errs = append(errs, err)
+	}
+	if w.topic == "" {
+		errs = append(errs, errors.New("topic: missing"))
+	}
+	if w.ackTimeout <= 0 || w.ackTimeout >= 2*time.Second {
+		errs = append(errs, fmt.Errorf("ack timeout: must be above 0 and under the sender's 2s, is %v", w.ackTimeout))
+	}
+	if cfg.MaxInFlight < 0 {
+		errs = append(errs, fmt.Errorf("max in flight: must be above 0, is %d", cfg.MaxInFlight))
+	}
+	var err error
+	if w.addresses, err = newAddressCheck(cfg.AllowedIPs, cfg.TrustedProxies); err != nil {
+		errs = append(errs, err)
+	}
+	if w.accounts, err = newAccounts(cfg.Accounts); err != nil {
+		errs = append(errs, err)
+	}
+	if w.metrics, err = newMetrics(cfg.Meter); err != nil {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("check webhook configuration: %w", err)
+	}
+	w.waiting = make(chan struct{}, cfg.MaxInFlight)
+	return w, nil
+}
+
+func newAccounts(in []WebhookAccount) (map[string]*account, error) {
+	var errs []error
+	if len(in) == 0 {
+		errs = append(errs, errors.New("accounts: none"))
+	}
+	out := make(map[string]*account, len(in))
+	for i, a := range in {
+		switch {
+		case !clientIDPattern.MatchString(a.ClientID):
+			errs = append(errs, fmt.Errorf("account %d: client id must match %s", i, clientIDPattern))
+			continue
+		case out[a.ClientID] != nil:
+			errs = append(errs, fmt.Errorf("account %s: given twice", a.ClientID))
+		case (a.Username == "") != (a.Password == ""):
+			errs = append(errs, fmt.Errorf("account %s: webhook user name and password go together", a.ClientID))
+		case strings.Contains(a.Username, ":"):
+			errs = append(errs, fmt.Errorf("account %s: webhook user name must have no colon (RFC 7617)", a.ClientID))
+		}
+		out[a.ClientID] = &account{
+			clientID:       a.ClientID,
+			hasCredentials: a.Username != "",
+			username:       sha256.Sum256([]byte(a.Username)),
+			password:       sha256.Sum256([]byte(a.Password)),
+			counts:         countOptions(a.ClientID),
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// ServeHTTP answers one webhook.
+func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	// Measured from here, because the sender's two seconds run already.
+	deadline := time.Now().Add(w.ackTimeout)
+	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	name, attributes := spanStart(r)
+	ctx, span := w.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), attributes)
+	defer span.End()
+	w.metrics.inFlight.Add(ctx, 1)
+	defer w.metrics.inFlight.Add(ctx, -1)
+
+	result, acc := w.serve(ctx, rw, r, deadline)
+	answer := &answers[result]
+	answer.write(rw)
+	endSpan(span, answer)
+	w.metrics.count(ctx, result, acc)
+	w.log.refused(ctx, result, acc, r.RemoteAddr)
+}
+
+// serve decides on one request. What the request line and the headers show
+// comes first, then who sends, then the body: bytes of a stranger are not read,
+// and a stranger learns nothing about a password (403 before 401). The account
+// is nil while unknown.
+func (w *Webhook) serve(ctx context.Context, rw http.ResponseWriter, r *http.Request, deadline time.Time) (outcome, *account) {
+	if r.Method != http.MethodPost {
+		return refusedMethod, nil
+	}
+	clientID, ok := strings.CutPrefix(r.URL.Path, PathPrefix)
+	acc := w.accounts[clientID]
+	if !ok || acc == nil {
+		return refusedPath, nil
+	}
+	if !isJSON(r.Header) {
+		return refusedContentType, acc
+	}
+	if r.ContentLength > MaxBodyBytes {
+		return refusedSize, acc
+	}
+	if addr, ok := w.addresses.client(r.RemoteAddr, r.Header.Values("X-Forwarded-For")); !ok || !w.addresses.allows(addr) {
+		return refusedAddress, acc
+	}
+	if !acc.admits(r) {
+		return refusedCredentials, acc
+	}
+	hook, result := readHook(rw, r)
+	if result != accepted {
+		return result, acc
+	}
+	value, err := w.encode(ctx, acc, hook)
+	if err != nil {
+		w.log.defect(ctx, acc, err)
+		return failedEncode, acc
+	}
+	return w.accept(ctx, hook.CaseID, value, deadline), acc
+}
+
+// isJSON reports whether the body is declared as application/json in the clear.
+// Parameters are ignored, also malformed ones: JSON is UTF-8 (RFC 8259 8.1).
+func isJSON(h http.Header) bool {
+	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return false
+	}
+	coding := h.Get("Content-Encoding")
+	return mediaType == "application/json" && (coding == "" || strings.EqualFold(coding, "identity"))
+}
+
+// admits compares the request's credentials with the account's, in a time that
+// tells neither content nor length.
+func (a *account) admits(r *http.Request) bool {
+	if !a.hasCredentials {
+		return true
+	}
+	username, password, ok := r.BasicAuth()
+	u, p := sha256.Sum256([]byte(username)), sha256.Sum256([]byte(password))
+	match := subtle.ConstantTimeCompare(u[:], a.username[:]) & subtle.ConstantTimeCompare(p[:], a.password[:])
+	return ok && match == 1
+}
+
+// readHook reads and parses the body; the outcome is accepted when it is good.
+func readHook(rw http.ResponseWriter, r *http.Request) (scr.Webhook, outcome) {
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, MaxBodyBytes))
+	if err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return scr.Webhook{}, refusedSize
+		}
+		// A broken connection or a slow one: whose fault is open, so no 4xx.
+		return scr.Webhook{}, failedRead
+	}
+	hook, err := scr.ParseWebhook(body)
+	if err != nil {
+		if refused, ok := errors.AsType[*scr.WebhookError](err); ok && refused.Reason == scr.WebhookCaseID {
+			return scr.Webhook{}, refusedCaseID
+		}
+		return scr.Webhook{}, refusedJSON
+	}
+	return hook, accepted
+}
+
+// encode makes the trigger's value. Its traceparent is that of the server span,
+// or the incoming one where nothing is traced here.
+func (w *Webhook) encode(ctx context.Context, acc *account, hook scr.Webhook) ([]byte, error) {
+	trigger := schemas.Trigger{
+		ClientID:   acc.clientID,
+		CaseID:     hook.CaseID,
+		Source:     schemas.SourceWebhook,
+		ReceivedAt: w.now(),
+	}
+	if hook.ReferenceID != "" {
+		trigger.ReferenceID = &hook.ReferenceID
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	if tp := carrier.Get("traceparent"); tp != "" {
+		trigger.Traceparent = &tp
+	}
+	return schemas.EncodeTrigger(trigger)
+}
+
+// accept hands the trigger to the producer and waits for Kafka until the
+// deadline. The timer is our own, because neither a context nor a delivery
+// time-out ends a produce to a stopped broker in time (tried).
+//
+// Crash points: before the produce nothing is written and the sender gets no
+// answer, so it tries again. Between the write and the 200 the trigger is
+// durable and the sender tries again: doubled, harmless.
+func (w *Webhook) accept(ctx context.Context, caseID string, value []byte, deadline time.Time) outcome {
+	select {
+	case w.waiting <- struct{}{}:
+		defer func() { <-w.waiting }()
+	default:
+		return failedOverload
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	p := w.produce(caseID, value) //nolint:contextcheck // see there: the context of a request must not reach the client
+	select {
+	case err := <-p.done:
+		switch {
+		case err == nil:
+			return accepted
+		case errors.Is(err, kgo.ErrMaxBuffered):
+			return failedOverload
+		default:
+			w.log.produceFailed(ctx, err)
+			return failedProduce
+		}
+	case <-timer.C:
+		w.health.late(p)
+		return failedAcknowledge
+	case <-ctx.Done():
+		// Nothing is known about Kafka from this.
+		return abandonedBySender
+	}
+}
+
+// produced is one trigger on its way to Kafka.
+type produced struct {
+	began time.Time
+	done  chan error // one result, buffered: nobody may be waiting any more
+	// isLate and isDone are guarded by health.mu.
+	isLate, isDone bool
+}
+
+// produce hands a record to the client without blocking. It takes no context on
+// purpose: the client fails all records that are buffered for a partition when
+// the context of the first one ends (tried), and a record that outlives its
+// request must not hold the request in memory.
+func (w *Webhook) produce(caseID string, value []byte) *produced {
+	p := &produced{began: time.Now(), done: make(chan error, 1)}
+	record := &kgo.Record{Topic: w.topic, Key: []byte(caseID), Value: value}
+	w.client.TryProduce(context.Background(), record, func(_ *kgo.Record, err error) {
+		w.health.finished(p, err)
+		if err == nil {
+			w.metrics.ackDuration.Record(context.Background(), time.Since(p.began).Seconds())
+		}
+		p.done <- err
+	})
+	return p
+}
