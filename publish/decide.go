@@ -1,0 +1,440 @@
+package publish
+
+import (
+	"slices"
+	"time"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// rules are what the settings of an account say about its events.
+type rules struct {
+	Class schemas.RegulatoryClass
+	// PublishProgress publishes states without a status type (guide 2.6) too.
+	PublishProgress bool
+}
+
+// verdict is the outcome of one look.
+type verdict int
+
+const (
+	_ verdict = iota
+	// verdictChanged: there are events, and a new state.
+	verdictChanged
+	// verdictTracked: the state differs, there is nothing to publish.
+	verdictTracked
+	// verdictUnchanged: nothing new; State differs by LastReadAt at most.
+	verdictUnchanged
+	// verdictStale: the look is older than the state, which stays as it is.
+	verdictStale
+	// verdictNeedsRead: an observation in a tie or a doubt; the state stays as
+	// it is, and a read has to tell.
+	verdictNeedsRead
+	// verdictDoubt: a read shows another state under the same second, and by
+	// rank a step back. The state stays as it is; look again, then confirm.
+	verdictDoubt
+)
+
+func (v verdict) String() string {
+	switch v {
+	case verdictChanged:
+		return "changed"
+	case verdictTracked:
+		return "tracked"
+	case verdictUnchanged:
+		return "unchanged"
+	case verdictStale:
+		return "stale"
+	case verdictNeedsRead:
+		return "needs-read"
+	case verdictDoubt:
+		return "doubt"
+	default:
+		return "none"
+	}
+}
+
+// decision is what is to be done after one look. Neither it nor the arguments
+// of decide may be changed afterwards: they share memory.
+type decision struct {
+	Verdict verdict
+	// Events are in their order, without sequence and previousEventHash: see
+	// seal.
+	Events []schemas.StatusChanged
+	// State is the next state, but for what the caller owns: Retry,
+	// DeadLettered and UpdatedAt are those of the old state, Sequence and
+	// LastEventHash those before Events.
+	State schemas.CaseState
+	// Superseded counts states that came later than their successor, or again
+	// after it: the state keeps no history to tell the two apart.
+	Superseded int
+	// Unknown lists what the guide does not know in the changes of this look.
+	Unknown []unknownText
+	// Reused says that the caseId belongs to a new case from here on.
+	Reused bool
+}
+
+// decide compares a look at a case with what was last published of it. It is
+// the heart of P2 and P3: triggers may be repeated, late or out of order, and
+// looks may overlap; every change that a look shows becomes an event once, in
+// order, because the state that goes with the events is written with them.
+//
+// prev is nil for a case never seen, and has no Created for one that was seen
+// as a retry only. With confirm, s is the second look after verdictDoubt, and
+// is taken at its word.
+//
+// A case is (clientId, caseId, created), as a caseId may be used again (facts
+// 2.8); an identification is (method, created). Each object is compared by its
+// own modified, never across (facts C28), and modified has a resolution of one
+// second: of two states in one second the higher rank is the later one, and
+// whatever that does not settle needs another look.
+func decide(prev *schemas.CaseState, s snapshot, r rules, confirm bool) decision {
+	next, known, reused := nextState(prev, &s)
+	if known && s.Created.Before(*prev.Created) {
+		return decision{Verdict: verdictStale, State: *prev, Superseded: len(s.Identifications)}
+	}
+	l := look{snapshot: &s, rules: r, known: known, state: next}
+	l.stale = known && !s.Modified.IsZero() && s.Modified.Before(timeOrZero(next.CaseModified))
+	c := l.compare()
+	if known {
+		if v := c.hold(&s, prev, confirm); v != 0 {
+			return decision{Verdict: v, State: *prev}
+		}
+	}
+	l.apply()
+	d := decision{
+		Events:     l.events,
+		State:      l.state,
+		Superseded: c.older + s.Shadowed,
+		Unknown:    l.unknown,
+		Reused:     reused,
+	}
+	switch {
+	case len(l.events) > 0:
+		d.Verdict = verdictChanged
+	case l.touched:
+		d.Verdict = verdictTracked
+	case c.older > 0 || c.theCase == older:
+		// A stale answer says nothing about the time at which it was asked for:
+		// LastReadAt stays.
+		return decision{Verdict: verdictStale, State: *prev, Superseded: d.Superseded}
+	default:
+		d.Verdict = verdictUnchanged
+	}
+	if at := d.State.LastReadAt; s.FromRead && (at == nil || at.Before(s.ObservedAt)) {
+		d.State.LastReadAt = new(s.ObservedAt)
+	}
+	return d
+}
+
+// nextState is the state that a look starts from: the old one if it is of the
+// same case (known) or of none yet, else an empty one, in which only the retry
+// slot and the dead-letter mark survive, because they belong to the key.
+func nextState(prev *schemas.CaseState, s *snapshot) (next schemas.CaseState, known, reused bool) {
+	switch {
+	case prev == nil:
+		next = schemas.CaseState{}
+	case prev.Created == nil:
+		next = *prev
+	case s.Created.After(*prev.Created):
+		next = schemas.CaseState{
+			Retry:        prev.Retry,
+			DeadLettered: prev.DeadLettered,
+			UpdatedAt:    prev.UpdatedAt,
+			CaseIDReused: true,
+		}
+		reused = true
+	default:
+		return *prev, true, false
+	}
+	next.ClientID, next.CaseID = s.ClientID, s.CaseID
+	next.Created = new(s.Created)
+	return next, false, reused
+}
+
+// relation says how a look at one object stands to its state.
+type relation int
+
+const (
+	same    relation = iota // nothing to publish in it
+	added                   // not in the state
+	newer                   // differs, and is newer
+	older                   // differs, and is older
+	forward                 // differs within the same second, of a higher rank
+	tied                    // differs within the same second, of no higher rank
+)
+
+// comparison sums up how a whole look stands to the state.
+type comparison struct {
+	theCase relation
+	newer   int // identifications added or newer
+	forward int
+	tied    int
+	older   int
+}
+
+// hold says what a look at a known case is worth: zero to go on, else why not.
+func (c comparison) hold(s *snapshot, prev *schemas.CaseState, confirm bool) verdict {
+	tie := c.tied > 0 || c.theCase == tied
+	if s.FromRead {
+		if tie && !confirm {
+			return verdictDoubt
+		}
+		return 0
+	}
+	// A tie is never settled by rank here: the observation may have waited in
+	// the inbox, and may be the earlier of two states.
+	if tie || c.forward > 0 || c.theCase == forward {
+		return verdictNeedsRead
+	}
+	// What shows something new must be new altogether: the list request may have
+	// been sent before our last read, and a list answer need not be of one piece.
+	state := timeOrZero(prev.CaseModified)
+	torn := c.older > 0 && (c.newer > 0 || s.Modified.After(state))
+	late := s.Modified.Before(state) || s.ObservedAt.Before(timeOrZero(prev.LastReadAt))
+	if torn || late && (c.newer > 0 || c.theCase == newer) {
+		return verdictNeedsRead
+	}
+	return 0
+}
+
+// look carries one decision through its steps.
+type look struct {
+	snapshot *snapshot
+	rules    rules
+	known    bool // the state is of this case
+	stale    bool // the case was modified since
+	state    schemas.CaseState
+	owned    bool // state.Identifications is our own copy
+	touched  bool // state differs from the old one
+	events   []schemas.StatusChanged
+	unknown  []unknownText
+}
+
+func (l *look) compare() comparison {
+	c := comparison{theCase: l.compareCase()}
+	for i := range l.snapshot.Identifications {
+		rel, _ := l.relate(&l.snapshot.Identifications[i])
+		switch rel {
+		case added, newer:
+			c.newer++
+		case older:
+			c.older++
+		case forward:
+			c.forward++
+		case tied:
+			c.tied++
+		case same:
+		}
+	}
+	return c
+}
+
+func (l *look) compareCase() relation {
+	if !l.known {
+		return added
+	}
+	s, modified := l.snapshot, timeOrZero(l.state.CaseModified)
+	return relate(s.Status == l.state.CaseStatus, s.Modified, modified,
+		caseRank(s.Status) > caseRank(l.state.CaseStatus), true)
+}
+
+// relate compares one identification with the state, and says where it stands
+// there.
+func (l *look) relate(id *schemas.ObservedIdentification) (relation, int) {
+	i := slices.IndexFunc(l.state.Identifications, func(st schemas.IdentificationState) bool {
+		return st.Method == id.Method && st.Created.Equal(id.Created)
+	})
+	if i < 0 {
+		return added, -1
+	}
+	st := &l.state.Identifications[i]
+	rel := relate(sameTuple(st, id), id.Modified, st.Modified, scr.Rank(id.Status) > scr.Rank(st.Status), false)
+	if l.stale && (rel == forward || rel == tied) {
+		rel = older // the case has moved on since: this is the earlier of the two
+	}
+	return rel, i
+}
+
+// relate is the rule for one object. An equal object is older only if that
+// matters (staleWhenSame): for the case it tells a late answer from a new one.
+// A missing modified orders nothing: it is a tie, so that nothing is lost to it.
+func relate(equal bool, seen, state time.Time, higher, staleWhenSame bool) relation {
+	isOlder := seen.Before(state) && !seen.IsZero()
+	switch {
+	case equal && isOlder && staleWhenSame:
+		return older
+	case equal:
+		return same
+	case isOlder:
+		return older
+	case seen.After(state):
+		return newer
+	case higher:
+		return forward
+	default:
+		return tied
+	}
+}
+
+// apply takes the look into the state and writes the events. It is called only
+// for looks that count: what is tied here was confirmed.
+func (l *look) apply() {
+	for i := range l.snapshot.Identifications {
+		id := &l.snapshot.Identifications[i]
+		rel, at := l.relate(id)
+		switch rel {
+		case same:
+			if id.Modified.After(l.state.Identifications[at].Modified) {
+				l.own()
+				l.state.Identifications[at].Modified = id.Modified
+			}
+		case added, newer, forward, tied:
+			l.change(id, at)
+		case older:
+		}
+	}
+	l.applyCase()
+}
+
+// change takes a changed identification into the state, and publishes it unless
+// it has no type and the rules keep such states back.
+func (l *look) change(id *schemas.ObservedIdentification, at int) {
+	l.own()
+	if at < 0 {
+		at = len(l.state.Identifications)
+		l.state.Identifications = append(l.state.Identifications, schemas.IdentificationState{
+			Method: id.Method, Created: id.Created, Modified: id.Modified,
+		})
+	}
+	m := interpret(id)
+	l.unknown = append(l.unknown, m.unknown...)
+	st := &l.state.Identifications[at]
+	wasFinal := st.WasFinal
+	*st = schemas.IdentificationState{
+		Method:             st.Method,
+		Created:            st.Created,
+		Modified:           latest(st.Modified, id.Modified),
+		Status:             id.Status,
+		SubStatus:          codeOf(id.SubStatus),
+		SubStatusReason:    codeOf(id.SubStatusReason),
+		IdentificationTime: id.IdentificationTime,
+		WasFinal:           wasFinal || m.statusType == schemas.StatusTypeFinal,
+	}
+	// What the guide does not know is published whatever the rules: dropped, it
+	// would be noticed by no one.
+	if m.statusType == schemas.StatusTypeProgress && len(m.unknown) == 0 && !l.rules.PublishProgress {
+		return
+	}
+	st.Outputs = []schemas.Output{schemas.OutputStatus}
+	l.publish(identificationEvent(l.snapshot, id, m), wasFinal, len(m.unknown) > 0)
+}
+
+// applyCase takes the case itself into the state. One that becomes closed, or
+// is first seen closed, without an event of an identification gives an event of
+// its own.
+func (l *look) applyCase() {
+	s := l.snapshot
+	wasClosed := l.known && l.state.CaseStatus == scr.CaseClosed
+	rel := l.compareCase()
+	if rel != older {
+		l.trackCase(rel)
+	}
+	if l.state.CaseStatus == scr.CaseClosed && !wasClosed && len(l.events) == 0 {
+		l.publish(caseEvent(s), false, false)
+	}
+}
+
+func (l *look) trackCase(rel relation) {
+	s := l.snapshot
+	if rel != same {
+		if _, text := caseProgress(s.Status); text != nil {
+			l.unknown = append(l.unknown, newUnknownText(unknownCaseStatus, *text))
+		}
+		l.state.CaseStatus = s.Status
+		l.touched = true
+	}
+	if s.Modified.After(timeOrZero(l.state.CaseModified)) {
+		l.state.CaseModified = new(s.Modified)
+		l.touched = true
+	}
+	if s.ValidUntil != nil && !s.ValidUntil.Equal(timeOrZero(l.state.ValidUntil)) {
+		l.state.ValidUntil = s.ValidUntil
+		l.touched = true
+	}
+	if s.ReferenceID != nil && (l.state.ReferenceID == nil || *l.state.ReferenceID != *s.ReferenceID) {
+		l.state.ReferenceID = s.ReferenceID
+		l.touched = true
+	}
+}
+
+// publish completes an event with what the state knows, and appends it.
+func (l *look) publish(e schemas.StatusChanged, wasFinal, unknown bool) {
+	first := l.state.Sequence == 0 && len(l.events) == 0
+	switch {
+	case first && l.state.CaseIDReused:
+		e.Anomaly = new(schemas.AnomalyCaseIDReused)
+	case wasFinal:
+		e.Anomaly = new(schemas.AnomalyAfterFinal)
+	case unknown:
+		e.Anomaly = new(schemas.AnomalyUnknownCode)
+	}
+	e.RegulatoryClass = l.rules.Class
+	e.ReferenceID = l.snapshot.ReferenceID
+	if e.ReferenceID == nil {
+		e.ReferenceID = l.state.ReferenceID // an earlier look gave it
+	}
+	e.EventID = eventID(e)
+	l.events = append(l.events, e)
+}
+
+// own copies the identifications before the first write: the old state stays.
+func (l *look) own() {
+	l.touched = true
+	if !l.owned {
+		l.owned = true
+		l.state.Identifications = slices.Clone(l.state.Identifications)
+	}
+}
+
+// sameTuple compares what makes a change: status, codes and identificationTime.
+func sameTuple(st *schemas.IdentificationState, id *schemas.ObservedIdentification) bool {
+	return st.Status == id.Status &&
+		sameCode(st.SubStatus, id.SubStatus) &&
+		sameCode(st.SubStatusReason, id.SubStatusReason) &&
+		compareTimes(st.IdentificationTime, id.IdentificationTime) == 0
+}
+
+func sameCode(state *int, seen *schemas.StatusCode) bool {
+	if state == nil || seen == nil {
+		return state == nil && seen == nil
+	}
+	return *state == seen.Code
+}
+
+func codeOf(c *schemas.StatusCode) *int {
+	if c == nil {
+		return nil
+	}
+	return new(c.Code) // a pointer into c would keep all of it in the state
+}
+
+// caseRank is the order of progress of a case (guide 8.3), -1 when unknown.
+func caseRank(status string) int {
+	return slices.Index([]string{scr.CaseNew, scr.CaseInProgress, scr.CaseClosed}, status)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func timeOrZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
