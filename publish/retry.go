@@ -162,15 +162,15 @@ type failure struct {
 	// accountDown: the account or the API cannot answer now, which says nothing
 	// of the case. Else it is a fault of the case, and uses up an attempt.
 	accountDown  bool
-	unauthorised bool          // accountDown for its credentials: accounts lock
-	interrupted  bool          // we ended the read ourselves; it says nothing at all
-	limited      bool          // the API asks for fewer requests (429, Retry-After)
-	retryAfter   time.Duration // as the API asked, 0 when it did not
+	unauthorised bool // accountDown for its credentials: accounts lock
+	interrupted  bool // we ended the read ourselves; it says nothing at all
+	limited      bool // the API asks for fewer requests (429, or a Retry-After)
 }
 
 // classify reads the error kinds of package scr, and the context's own: a read
 // that met its deadline is a time-out of the account. Any other error is a fault
-// of the case, so that a mistake of ours cannot stop an account.
+// of the case, so that a mistake of ours cannot stop an account. No error is the
+// zero failure.
 func classify(err error) failure {
 	var (
 		unavailable  *scr.UnavailableError
@@ -179,6 +179,8 @@ func classify(err error) failure {
 		rejected     *scr.RejectedError
 	)
 	switch {
+	case err == nil:
+		return failure{}
 	case errors.Is(err, context.Canceled):
 		return failure{reason: "interrupted", accountDown: true, interrupted: true}
 	case errors.As(err, &unauthorised):
@@ -188,7 +190,6 @@ func classify(err error) failure {
 			reason:      unavailableReason(unavailable),
 			accountDown: true,
 			limited:     unavailable.Status == http.StatusTooManyRequests || unavailable.RetryAfter > 0,
-			retryAfter:  unavailable.RetryAfter,
 		}
 	case errors.As(err, &notYet):
 		return failure{reason: "not-found"}
