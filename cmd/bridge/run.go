@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The roles of a process. Any number of processes may have each.
+const (
+	roleWebhook = "webhook" // takes webhooks and writes triggers to the inbox
+	roleProcess = "process" // reads cases and publishes their changes
+)
+
+var allRoles = []string{roleWebhook, roleProcess}
+
+func (m *Main) runCommand() *cobra.Command {
+	var roles []string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the bridge: take webhooks and publish events",
+		Long: `Runs the bridge until it is told to stop (SIGINT, SIGTERM).
+
+The role webhook takes webhooks at /webhooks/<clientId> and answers 200 once Kafka
+has acknowledged the trigger. The role process reads the cases and publishes
+their changes. A process may have one or both; start as many as you like.
+
+/livez, /readyz and /metrics are served at BRIDGE_ADMIN_ADDR. Settings come from
+the environment: 'bridge config' shows them, docs/configuration.md explains them.`,
+		Example: `  bridge run
+  bridge run --roles webhook      in one process, many of them,
+  bridge run --roles process      and in another`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkRoles(roles); err != nil {
+				return err
+			}
+			s, warnings, err := loadSettings(m.Environ, append([]string{needKafka}, roles...)...)
+			if err != nil {
+				m.warn(warnings)
+				return err
+			}
+			logger := newLogger(m.Stderr, s.Log)
+			for _, w := range append(warnings, s.cautions(roles)...) {
+				logger.WarnContext(cmd.Context(), "setting deserves a look",
+					slog.String("variable", w.Variable), slog.String("problem", w.Problem))
+			}
+			p := &process{settings: s, roles: roles, logger: logger, started: m.hooks.started}
+			return p.run(cmd.Context())
+		},
+	}
+	addRolesFlag(cmd, &roles)
+	return cmd
+}
+
+func addRolesFlag(cmd *cobra.Command, roles *[]string) {
+	cmd.Flags().StringSliceVar(roles, "roles", allRoles, "what this process does")
+}
+
+func checkRoles(roles []string) error {
+	for i, r := range roles {
+		if !slices.Contains(allRoles, r) {
+			return &usageError{fmt.Sprintf("--roles: %q is none of %s", r, strings.Join(allRoles, ", "))}
+		}
+		if slices.Contains(roles[:i], r) {
+			return &usageError{fmt.Sprintf("--roles: %s is named twice", r)}
+		}
+	}
+	if len(roles) == 0 {
+		return &usageError{"--roles: none named"}
+	}
+	return nil
+}
+
+// cautions are settings that are allowed and still deserve a look.
+func (s settings) cautions(roles []string) []mistake {
+	var out []mistake
+	if s.Kafka.SASL.Mechanism == "PLAIN" && !s.Kafka.TLS.Enabled {
+		out = append(out, mistake{envPrefix + "KAFKA_SASL_MECHANISM", "PLAIN without TLS sends the password in the clear"})
+	}
+	for _, a := range s.Accounts {
+		if slices.Contains(roles, roleWebhook) && a.WebhookUsername == "" {
+			out = append(out, mistake{a.variable("WEBHOOK_USERNAME"), "not set: the sender's address is the only check of this account's webhooks"})
+		}
+		if !slices.Contains(roles, roleProcess) {
+			continue
+		}
+		if a.Encryption == "optional" {
+			out = append(out, mistake{a.variable("ENCRYPTION"), "optional: plain answers are accepted"})
+		}
+		if a.AllowRSA15 {
+			out = append(out, mistake{a.variable("ALLOW_RSA15"), "RSA1_5 is open to padding oracles"})
+		}
+	}
+	return out
+}
+
+// addresses are where a process serves, as bound: with port 0 in the settings,
+// the system chose.
+type addresses struct {
+	Admin   string
+	Webhook string // "" without the role
+}
+
+// process is one bridge from start to stop.
+type process struct {
+	settings settings
+	roles    []string
+	logger   *slog.Logger
+	started  func(addresses) // called once everything serves; may be nil
+
+	down  teardown
+	ready readiness
+	ended chan ending // a part that ended by itself
+}
+
+// ending says that a part of the process ended though nobody stopped it.
+type ending struct {
+	part string
+	err  error
+}
+
+// run serves until ctx ends or a part fails, and then takes down what it built,
+// newest first: no more webhooks, then the publisher, then the clients, the
+// admin server and telemetry last, so that the end can be watched.
+func (p *process) run(ctx context.Context) error {
+	p.down = teardown{logger: p.logger, limit: p.settings.Shutdown.Timeout}
+	p.ended = make(chan ending, 8)
+	where, err := p.build(ctx)
+	if err == nil {
+		p.logger.InfoContext(ctx, "bridge started",
+			slog.String("version", readBuildInfo().Version),
+			slog.Any("roles", p.roles),
+			slog.String("admin_addr", where.Admin),
+			slog.String("webhook_addr", where.Webhook),
+			slog.Int("accounts", len(p.settings.Accounts)))
+		if p.started != nil {
+			p.started(where)
+		}
+		err = p.wait(ctx)
+	}
+	// Detached: the context that ended must not cut short what was begun.
+	return joinErrors(err, p.down.run(context.WithoutCancel(ctx)))
+}
+
+// wait returns when the process is to stop, with the reason if it is a failure.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case e := <-p.ended:
+		if e.err == nil {
+			return fmt.Errorf("%s ended by itself", e.part)
+		}
+		return fmt.Errorf("%s: %w", e.part, e.err)
+	case <-ctx.Done():
+	}
+	p.ready.stopping.Store(true)
+	p.logger.InfoContext(ctx, "bridge stopping")
+	pause(context.WithoutCancel(ctx), p.settings.Shutdown.Delay)
+	return nil
+}

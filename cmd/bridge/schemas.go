@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postident-bridge/schemas"
+)
+
+// schemasTimeout bounds a schemas command: an operator waits for it.
+const schemasTimeout = 30 * time.Second
+
+func (m *Main) schemasCommand() *cobra.Command {
+	group := &cobra.Command{
+		Use:   "schemas",
+		Short: "Register the schemas of the public topics, or check that they are",
+		Long: `Registers this release's schemas of the public topics with the schema registry,
+or checks that they are registered.
+
+The subject is the topic's name followed by -value. The rule between releases is
+FULL_TRANSITIVE: the bridge may be upgraded before its readers, and they before
+it. Internal topics need no registry.`,
+		Example: "  bridge schemas register\n  bridge schemas check",
+		Args:    cobra.NoArgs,
+		RunE:    showHelp,
+	}
+	group.AddCommand(
+		m.schemasVerb(&cobra.Command{
+			Use:   "register",
+			Short: "Register the schemas of this release",
+			Long: `Sets the subject's compatibility to FULL_TRANSITIVE and registers this release's
+schema, if it is not there already. Run it before a new release of the bridge.`,
+			Example: `  BRIDGE_SCHEMA_REGISTRY_URL=http://registry:8081 bridge schemas register
+  bridge schemas register --json`,
+		}, (*schemas.Registry).Register),
+		m.schemasVerb(&cobra.Command{
+			Use:   "check",
+			Short: "Check that the schemas of this release are registered",
+			Long: `Looks whether the subject holds this release's schema, or could take it. Changes
+nothing. Exits 1 if the schema is not registered.`,
+			Example: "  bridge schemas check\n  bridge schemas check --json",
+		}, (*schemas.Registry).Check),
+	)
+	return group
+}
+
+// schemaResult is what a schemas command prints of one subject.
+type schemaResult struct {
+	Subject string `json:"subject"`
+	ID      int    `json:"id,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// schemasVerb completes the command of a verb: same settings and output.
+func (m *Main) schemasVerb(cmd *cobra.Command, verb func(*schemas.Registry, context.Context, string) (int, error)) *cobra.Command {
+	var asJSON bool
+	cmd.Args = cobra.NoArgs
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, warnings, err := loadSettings(m.Environ, needRegistry)
+		m.warn(warnings)
+		if err != nil {
+			return err
+		}
+		registry, err := newRegistry(s.Schemas.Registry)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), schemasTimeout)
+		defer cancel()
+		result := schemaResult{Subject: schemas.Subject(namesOfTopics(s.Topics.Prefix).Status)}
+		result.ID, err = verb(registry, ctx, result.Subject)
+		var (
+			notRegistered *schemas.NotRegisteredError
+			incompatible  *schemas.IncompatibleError
+		)
+		switch {
+		case errors.As(err, &notRegistered):
+			result.Problem = "not registered; run 'bridge schemas register'"
+		case errors.As(err, &incompatible):
+			result.Problem = incompatible.Error()
+		case err != nil:
+			return err
+		}
+		if err := m.printSchema(result, asJSON); err != nil {
+			return err
+		}
+		if result.Problem != "" {
+			return &reportedError{result.Problem}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (m *Main) printSchema(r schemaResult, asJSON bool) error {
+	if asJSON {
+		return printJSON(m.Stdout, r)
+	}
+	line := fmt.Sprintf("%s: registered, id %d", r.Subject, r.ID)
+	if r.Problem != "" {
+		line = r.Subject + ": " + r.Problem
+	}
+	if _, err := fmt.Fprintln(m.Stdout, line); err != nil {
+		return fmt.Errorf("print schema: %w", err)
+	}
+	return nil
+}
+
+// newRegistry makes the client of the registry that the settings name. It sends
+// nothing.
+func newRegistry(s registrySettings) (*schemas.Registry, error) {
+	conf, err := tlsConfig(s.CA, "", "")
+	if err != nil {
+		return nil, fmt.Errorf("read BRIDGE_SCHEMA_REGISTRY_CA: %w", err)
+	}
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     conf,
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   true,
+		IdleConnTimeout:     30 * time.Second,
+	}
+	return schemas.NewRegistry(schemas.RegistryConfig{
+		URLs:       s.URL,
+		Username:   s.Username,
+		Password:   string(s.Password),
+		HTTPClient: &http.Client{Transport: transport},
+	})
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// envPrefix stands before every variable of the bridge.
+const envPrefix = "BRIDGE_"
+
+// settings is everything the environment says, and the source of
+// docs/configuration.md. The tags:
+//
+//	env, envPrefix, envDefault  as caarlos0/env reads them
+//	desc                        the meaning, for the documentation
+//	oneof                       the values allowed, separated by blanks
+//	need                        what cannot do without it: kafka, registry or a role
+//	file                        may be given as <variable>_FILE (every secret may)
+//	section                     the heading of a group in the documentation
+type settings struct {
+	Kafka     kafkaSettings     `envPrefix:"KAFKA_" section:"Kafka"`
+	Topics    topicSettings     `section:"Topics"`
+	Schemas   schemaSettings    `envPrefix:"SCHEMA_" section:"Schema registry"`
+	SCR       scrSettings       `envPrefix:"SCR_" section:"SCR-Ident API"`
+	Webhook   webhookSettings   `envPrefix:"WEBHOOK_" section:"Webhooks"`
+	Admin     adminSettings     `envPrefix:"ADMIN_" section:"Administration"`
+	Publish   publishSettings   `envPrefix:"PUBLISH_" section:"Publishing"`
+	Log       logSettings       `envPrefix:"LOG_" section:"Logging"`
+	Shutdown  shutdownSettings  `envPrefix:"SHUTDOWN_" section:"Stopping"`
+
+	// Telemetry comes from the OTEL_* variables that OpenTelemetry defines.
+	Telemetry telemetrySettings `env:"-"`
+
+	// Accounts in the order of their numbers. They are read apart, because the
+	// numbers need neither start at a given one nor be without gaps.
+	Accounts []accountSettings `env:"-"`
+}
+
+type kafkaSettings struct {
+	Brokers  list         `env:"BROKERS" need:"kafka" desc:"The brokers to start from, as host:port, separated by commas."`
+	ClientID string       `env:"CLIENT_ID" envDefault:"postident-bridge" desc:"The client id that brokers see in their logs, quotas and metrics."`
+	TLS      tlsSettings  `envPrefix:"TLS_"`
+	SASL     saslSettings `envPrefix:"SASL_"`
+}
+
+type tlsSettings struct {
+	Enabled    bool   `env:"ENABLED" envDefault:"false" desc:"Speak TLS to the brokers."`
+	CA         string `env:"CA" file:"true" desc:"The certificates to trust, PEM. Without it, those of the system."`
+	Cert       string `env:"CERT" file:"true" desc:"The client's certificate, PEM, for brokers that ask for one."`
+	Key        secret `env:"KEY" desc:"The private key of the client's certificate, PEM."`
+	ServerName string `env:"SERVER_NAME" desc:"The name to expect in the brokers' certificates, where it is not the host's."`
+}
+
+type saslSettings struct {
+	Mechanism string `env:"MECHANISM" oneof:"PLAIN SCRAM-SHA-256 SCRAM-SHA-512" desc:"How to log in. Without it, not at all. PLAIN sends the password as it is: use it with TLS only."`
+	Username  string `env:"USERNAME" desc:"The user."`
+	Password  secret `env:"PASSWORD" desc:"The user's password."`
+}
+
+type topicSettings struct {
+	Prefix string `env:"TOPIC_PREFIX" envDefault:"postident." desc:"Stands before every topic, and before the consumer group and the transactional ids. Two bridges on one cluster need two prefixes."`
+}
+
+type schemaSettings struct {
+	Registry registrySettings `envPrefix:"REGISTRY_"`
+	Register bool             `env:"REGISTER" envDefault:"false" desc:"Let the process role register missing schemas at start. Otherwise it waits until 'bridge schemas register' has done so."`
+}
+
+type registrySettings struct {
+	URL      list   `env:"URL" need:"registry" desc:"A registry with Confluent's API; several addresses of one registry are separated by commas. With it, public events are written in Confluent's wire format; without it, in Avro single-object encoding."`
+	Username string `env:"USERNAME" desc:"The user, where the registry asks for one."`
+	Password secret `env:"PASSWORD" desc:"The user's password."`
+	CA       string `env:"CA" file:"true" desc:"The certificates to trust, PEM. Without it, those of the system."`
+}
+
+type scrSettings struct {
+	BaseURL string        `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
+	Timeout time.Duration `env:"TIMEOUT" envDefault:"20s" desc:"The longest that one read of a case may take."`
+}
+
+type webhookSettings struct {
+	Addr           string   `env:"ADDR" envDefault:":8080" desc:"Where webhooks are taken, at the path /webhooks/<clientId>. Plain HTTP: TLS ends before the bridge."`
+	AllowedIPs     prefixes `env:"ALLOWED_IPS" envDefault:"165.72.200.13,199.40.127.49,156.137.9.65" desc:"The addresses or networks that may send webhooks, separated by commas. The default are the sender's three of the guide, section 5."`
+	TrustedProxies prefixes `env:"TRUSTED_PROXIES" desc:"The addresses or networks of the proxies in front, separated by commas. Only from them X-Forwarded-For is believed."`
+}
+
+type adminSettings struct {
+	Addr string `env:"ADDR" envDefault:":9090" desc:"Where /livez, /readyz and /metrics are served. Not for the public."`
+}
+
+type publishSettings struct {
+	Progress bool `env:"PROGRESS" envDefault:"false" desc:"Publish states without a status type too (started; incomplete of basic, eid and video), as progress. The API sends no webhook for them."`
+}
+
+type logSettings struct {
+	Level  string `env:"LEVEL" envDefault:"info" oneof:"debug info warn error" desc:"The lowest level that is logged. debug includes the Kafka client's own messages."`
+	Format string `env:"FORMAT" envDefault:"json" oneof:"json text" desc:"The format of the log on standard error."`
+}
+
+type shutdownSettings struct {
+	Delay   time.Duration `env:"DELAY" envDefault:"0s" desc:"How long to go on serving, but not ready, after the signal to stop, so that load balancers can notice."`
+	Timeout time.Duration `env:"TIMEOUT" envDefault:"20s" desc:"The longest that finishing what was begun may take after that."`
+}
+
+// accountSettings is one account of the API, BRIDGE_ACCOUNT_<n>_*.
+type accountSettings struct {
+	// Number is the <n> of its variables.
+	Number string `env:"-"`
+
+	ClientID        string `env:"CLIENT_ID" need:"webhook process" desc:"The clientId, as the API's paths have it: capital letters and digits."`
+	Username        string `env:"USERNAME" need:"process" desc:"The API user. Often, not always, it begins with the clientId."`
+	Password        secret `env:"PASSWORD" need:"process" desc:"The API user's password."`
+	DataPassword    secret `env:"DATA_PASSWORD" desc:"The password that signs the bridge's public key (guide 7.8). Needed by the process role unless ENCRYPTION is optional."`
+	RegulatoryClass string `env:"REGULATORY_CLASS" oneof:"gwg tkg eidas standard mobility" need:"process" desc:"The account's class (guide 3). It tags the events."`
+	Access          string `env:"ACCESS" envDefault:"client" oneof:"client partner" desc:"What the account may read: client everything, partner the status only (guide 9)."`
+	Scope           string `env:"SCOPE" envDefault:"all" oneof:"all primary" desc:"Which identifications of a case are read: all, or the most progressed one. With primary, an attempt that was given up for another method is missed."`
+	Payload         string `env:"PAYLOAD" envDefault:"status" oneof:"status" desc:"What is published."`
+	Encryption      string `env:"ENCRYPTION" envDefault:"required" oneof:"required optional" desc:"required refuses an answer that is not encrypted; optional is for accounts of the test environment."`
+	RSABits         int    `env:"RSA_BITS" envDefault:"3072" oneof:"2048 3072 4096" desc:"The size of the key pair, made at start and kept in memory. One read costs 1, 5 or 15 ms of it."`
+	AllowRSA15      bool   `env:"ALLOW_RSA15" envDefault:"false" desc:"Accept answers encrypted with RSA1_5, which is open to padding oracles."`
+	WebhookUsername string `env:"WEBHOOK_USERNAME" desc:"The user that the sender's webhooks must name. Without user and password, the sender's address is the only check."`
+	WebhookPassword secret `env:"WEBHOOK_PASSWORD" desc:"The password that the sender's webhooks must bring."`
+}
+
+// variable returns the name of one of the account's variables.
+func (a accountSettings) variable(suffix string) string {
+	return accountPrefix(a.Number) + suffix
+}
+
+func accountPrefix(number string) string { return envPrefix + "ACCOUNT_" + number + "_" }
+
+// secret is a value that is never shown.
+type secret string
+
+// mask stands where a secret is set.
+const mask = "****"
+
+// String hides the secret from every formatted text.
+func (s secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString hides the secret from %#v.
+func (s secret) GoString() string { return s.String() }
+
+// LogValue hides the secret from logs.
+func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the secret from JSON.
+func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// list is a setting with several values, separated by commas.
+type list []string
+
+// prefixes is a list of networks; a single address is the network of itself.
+type prefixes []netip.Prefix

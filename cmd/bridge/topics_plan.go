@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// topicNames are the topics that this release uses (design: topics).
+type topicNames struct {
+	Inbox, CaseState, Status, DeadLetter string
+}
+
+func namesOfTopics(prefix string) topicNames {
+	return topicNames{
+		Inbox:      prefix + "inbox",
+		CaseState:  prefix + "case-state",
+		Status:     prefix + "status.v1",
+		DeadLetter: prefix + "dead-letter",
+	}
+}
+
+// comparison says when a topic's configuration is as good as the wanted one.
+type comparison int
+
+const (
+	exactly comparison = iota
+	atLeast            // longer or more is good too; -1 is for ever
+	atMost
+)
+
+// configRule is one configuration that a topic is created with and checked for.
+type configRule struct {
+	Key   string
+	Value string
+	Rule  comparison
+}
+
+// topicSpec is how a topic should be.
+type topicSpec struct {
+	Name        string
+	Partitions  int32
+	Replication int16
+	Configs     []configRule
+}
+
+// topicSeen is how a topic is. A configuration that the broker does not tell is
+// not in Configs, and is not judged.
+type topicSeen struct {
+	Partitions  int32
+	Replication int16
+	Configs     map[string]string
+}
+
+// topicPlan is what the flags of `topics` say.
+type topicPlan struct {
+	Partitions       int32         // of inbox, case-state and dead-letter
+	StatusPartitions int32         // of status.v1; 0 means Partitions
+	Replication      int16         // of all
+	StatusRetention  time.Duration // of status.v1; 0 means for ever
+}
+
+const day = 24 * time.Hour
+
+// specs returns the table of the design's section on topics for a plan.
+func (p topicPlan) specs(names topicNames) []topicSpec {
+	// With three replicas, a write is acknowledged by two: one broker may be lost
+	// without losing what was answered 200, and one may be down without stopping.
+	inSync := "1"
+	if p.Replication >= 3 {
+		inSync = "2"
+	}
+	common := []configRule{
+		{"min.insync.replicas", inSync, atLeast},
+		{"unclean.leader.election.enable", "false", exactly},
+	}
+	deleted := func(after time.Duration) []configRule {
+		retention := "-1"
+		if after > 0 {
+			retention = millis(after)
+		}
+		return append([]configRule{
+			{"cleanup.policy", "delete", exactly},
+			{"retention.ms", retention, atLeast},
+			{"retention.bytes", "-1", exactly}, // a limit on bytes would forget what time keeps
+		}, common...)
+	}
+	compacted := append([]configRule{
+		{"cleanup.policy", "compact", exactly},
+		// A take-over reads the whole partition; only closed segments are compacted.
+		{"segment.bytes", "16777216", atMost},
+		{"delete.retention.ms", millis(time.Hour), atLeast},
+	}, common...)
+	status := p.StatusPartitions
+	if status == 0 {
+		status = p.Partitions
+	}
+	return []topicSpec{
+		{names.Inbox, p.Partitions, p.Replication, deleted(7 * day)},
+		{names.CaseState, p.Partitions, p.Replication, compacted},
+		{names.Status, status, p.Replication, deleted(p.StatusRetention)},
+		{names.DeadLetter, p.Partitions, p.Replication, deleted(30 * day)},
+	}
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// missing returns the specs of the topics that are not there. Inbox and
+// case-state share their partition count: where one of them exists, the other
+// is to have as many, whatever the plan says.
+func missing(specs []topicSpec, names topicNames, seen map[string]topicSeen) []topicSpec {
+	twin := map[string]string{names.Inbox: names.CaseState, names.CaseState: names.Inbox}
+	var out []topicSpec
+	for _, s := range specs {
+		if _, exists := seen[s.Name]; exists {
+			continue
+		}
+		if t, exists := seen[twin[s.Name]]; exists {
+			s.Partitions = t.Partitions
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// topicResult is one row of what `topics` prints.
+type topicResult struct {
+	Topic       string       `json:"topic"`
+	Exists      bool         `json:"exists"`
+	Created     bool         `json:"created"`
+	Partitions  int32        `json:"partitions"`
+	Replication int16        `json:"replication"`
+	Differences []difference `json:"differences"`
+}
+
+// difference is one thing that is not as it should be.
+type difference struct {
+	What   string `json:"what"`
+	Is     string `json:"is"`
+	Should string `json:"should"`
+}
+
+func (d difference) String() string { return d.What + " is " + d.Is + ", should be " + d.Should }
+
+// compareTopics judges what is there by the specs.
+func compareTopics(specs []topicSpec, names topicNames, seen map[string]topicSeen) []topicResult {
+	out := make([]topicResult, 0, len(specs))
+	for _, s := range specs {
+		have, exists := seen[s.Name]
+		r := topicResult{
+			Topic: s.Name, Exists: exists, Partitions: have.Partitions, Replication: have.Replication,
+			Differences: []difference{},
+		}
+		if !exists {
+			r.Differences = append(r.Differences, difference{"topic", "missing", "there"})
+			out = append(out, r)
+			continue
+		}
+		if have.Partitions != s.Partitions {
+			r.Differences = append(r.Differences, difference{"partitions", fmt.Sprint(have.Partitions), fmt.Sprint(s.Partitions)})
+		}
+		if inbox, ok := seen[names.Inbox]; ok && s.Name == names.CaseState && have.Partitions != inbox.Partitions && have.Partitions == s.Partitions {
+			r.Differences = append(r.Differences, difference{
+				"partitions", fmt.Sprint(have.Partitions),
+				fmt.Sprintf("%d as of %s", inbox.Partitions, names.Inbox),
+			})
+		}
+		if have.Replication < s.Replication {
+			r.Differences = append(r.Differences, difference{"replication", fmt.Sprint(have.Replication), fmt.Sprintf("at least %d", s.Replication)})
+		}
+		for _, c := range s.Configs {
+			if value, told := have.Configs[c.Key]; told && !c.satisfied(value) {
+				r.Differences = append(r.Differences, difference{c.Key, value, c.wanted()})
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (c configRule) wanted() string {
+	switch c.Rule {
+	case atLeast:
+		if c.Value == "-1" {
+			return "-1 (for ever)"
+		}
+		return "at least " + c.Value
+	case atMost:
+		return "at most " + c.Value
+	case exactly:
+	}
+	return c.Value
+}
+
+func (c configRule) satisfied(value string) bool {
+	if c.Rule == exactly {
+		// cleanup.policy is a list; its order and blanks mean nothing.
+		return slices.Equal(sortedList(value), sortedList(c.Value))
+	}
+	have, errHave := strconv.ParseInt(value, 10, 64)
+	want, errWant := strconv.ParseInt(c.Value, 10, 64)
+	if errHave != nil || errWant != nil {
+		return false
+	}
+	if c.Rule == atMost {
+		return have <= want
+	}
+	return have == -1 || want != -1 && have >= want
+}
+
+func sortedList(value string) []string {
+	parts := strings.Split(strings.ReplaceAll(value, " ", ""), ",")
+	slices.Sort(parts)
+	return parts
+}
