@@ -1,0 +1,291 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// trigger is a trigger with the record that it came in.
+type trigger struct {
+	schemas.Trigger
+	offset  int64 // in the inbox; its partition is the worker's
+	value   []byte
+	headers []kgo.RecordHeader
+}
+
+// job is one look at one case: at most one a case is under way.
+type job struct {
+	key      string
+	account  *account
+	triggers []trigger // none when only the retry slot asks
+	slot     bool      // the case's retry is due, and this look is its attempt
+	stateAt  int64     // where the slot's trigger stands in case-state
+	resend   *kgo.Record
+}
+
+// result is a finished look.
+type result struct {
+	job
+	origin   trigger   // the first trigger, or the slot's
+	observed *snapshot // from the trigger's own observation; nil after a read
+	answer   scr.Case
+	readAt   time.Time // when the read began
+	trace    string    // traceparent for the events
+	err      error
+}
+
+var (
+	// errBusy says that the account's reads under way left no slot in time.
+	errBusy = errors.New("no free read in time")
+	// errBlocked says that the account's breaker is open.
+	errBlocked = errors.New("account is held back")
+)
+
+// take takes a record of the inbox.
+func (w *worker) take(ctx context.Context, rec *kgo.Record) {
+	w.progress.add(rec.Offset)
+	t := trigger{offset: rec.Offset, value: rec.Value, headers: rec.Headers}
+	var err error
+	if t.Trigger, err = schemas.DecodeTrigger(rec.Value); err != nil {
+		w.log.WarnContext(ctx, "trigger cannot be read", "offset", rec.Offset, "error", err)
+		w.progress.done(rec.Offset, w.letter(t, string(rec.Key), reasonUnreadable, err, 0))
+		return
+	}
+	w.p.metrics.triggered(ctx, t.Source)
+	key := stateKey(t.ClientID, t.CaseID)
+	switch {
+	case !scr.ValidCaseID(t.CaseID):
+		w.progress.done(t.offset, w.letter(t, string(rec.Key), reasonUnreadable, errCaseID, 0))
+	case partitionOf(t.CaseID, w.p.count) != w.partition:
+		w.sendOn(job{key: key, triggers: []trigger{t}, resend: &kgo.Record{Key: []byte(t.CaseID), Value: rec.Value, Headers: rec.Headers}})
+	case w.p.accounts[t.ClientID] == nil:
+		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonUnknownAccount, errUnknownAccount, 0))
+	case w.table.quarantined[key]:
+		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonQuarantined, errQuarantined, 0))
+	case w.hold.refused[key]:
+		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonRefused, errRefusedRecord, 0))
+	case w.running[key]:
+		w.waiting[key] = append(w.waiting[key], t)
+	default:
+		w.look(key, []trigger{t})
+	}
+}
+
+var (
+	errCaseID         = errors.New("malformed case id")
+	errUnknownAccount = errors.New("account is not configured")
+	errQuarantined    = errors.New("state of the case cannot be used")
+	errRefusedRecord  = errors.New("broker refuses a record of the case")
+)
+
+// look looks at a case for triggers that are not done yet.
+func (w *worker) look(key string, triggers []trigger) {
+	prev := w.table.get(key)
+	var asking []trigger
+	for _, t := range triggers {
+		if joins(prev, t.Trigger) {
+			w.progress.done(t.offset, nil)
+			continue
+		}
+		asking = append(asking, t)
+	}
+	if len(asking) == 0 {
+		return
+	}
+	w.running[key] = true
+	j := job{key: key, account: w.p.accounts[clientOf(key)], triggers: asking}
+	if last := asking[len(asking)-1]; len(asking) == 1 && last.Observation != nil {
+		s := snapshotOfObservation(last.Trigger)
+		w.ready = append(w.ready, result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
+		return
+	}
+	w.read(j)
+}
+
+// joins says that a trigger from a list needs no look of its own: the case's
+// retry slot is going to look, or the case went to the dead letters and the
+// list shows nothing newer.
+func joins(prev *schemas.CaseState, t schemas.Trigger) bool {
+	if prev == nil || t.Source != schemas.SourceSweep && t.Source != schemas.SourceBackfill {
+		return false
+	}
+	if prev.Retry != nil {
+		return true
+	}
+	mark := prev.DeadLettered
+	return mark != nil && (t.Observation == nil || !t.Observation.Modified.After(mark.At))
+}
+
+// startDue starts looks for retry slots that are due, as far as the breakers of
+// their accounts allow. Time and probing are in memory only: the slot itself is
+// written once.
+func (w *worker) startDue() {
+	now := w.p.cfg.Now()
+	for len(w.running) < maxRunning {
+		key := w.table.takeDue(now)
+		if key == "" {
+			return
+		}
+		if w.running[key] {
+			continue // its look is under way, and settles the slot or wakes it again
+		}
+		account := w.p.accounts[clientOf(key)]
+		if account == nil {
+			w.table.wake(key, now.Add(time.Minute)) // no account, but it may be configured again
+			continue
+		}
+		if until, open := account.blocked(now); open && until.After(now) {
+			w.table.wake(key, until.Add(rand.N(time.Second)))
+			continue
+		}
+		w.running[key] = true
+		w.read(job{key: key, account: account, slot: true, stateAt: w.table.entries[key].offset})
+	}
+}
+
+// read reads the case beside the loop, bounded by a deadline that includes the
+// wait for a free slot.
+func (w *worker) read(j job) {
+	w.spawn(func(ctx context.Context) {
+		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errBusy)
+		defer cancel()
+		r := w.readCase(bounded, j)
+		select {
+		case w.results <- r:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (w *worker) readCase(ctx context.Context, j job) result {
+	r := result{job: j}
+	if j.slot {
+		if r.origin, r.err = w.slotTrigger(ctx, j.stateAt); r.err != nil {
+			return r
+		}
+	} else {
+		r.origin = j.triggers[0]
+	}
+	ctx, span := w.startSpan(ctx, r.origin)
+	defer span.End()
+	r.trace = traceparent(ctx)
+	if r.err = j.account.acquire(ctx); r.err != nil {
+		return r
+	}
+	defer j.account.release()
+	if !j.account.allow(w.p.cfg.Now()) {
+		r.err = errBlocked
+		return r
+	}
+	r.readAt = w.p.cfg.Now()
+	r.answer, r.err = j.account.Read(ctx, caseOf(j.key))
+	if r.err != nil && errors.Is(context.Cause(ctx), errBusy) {
+		// The account took longer than anyone waits: that is its breaker's affair.
+		r.err = &scr.UnavailableError{Err: context.DeadlineExceeded}
+	}
+	f := failure{reason: "ok"}
+	if r.err != nil {
+		f = classify(r.err)
+		span.SetAttributes(attribute.String("error.type", f.reason))
+	}
+	now := w.p.cfg.Now()
+	if j.account.report(now, f, retryAfterOf(r.err)) {
+		until, open := j.account.blocked(now)
+		w.log.WarnContext(ctx, "account breaker moved", "client_id", j.account.ClientID, "open", open,
+			"reason", f.reason, "next_probe", until)
+	}
+	w.p.metrics.read(ctx, j.account.ClientID, f.reason, now.Sub(r.readAt))
+	return r
+}
+
+func retryAfterOf(err error) time.Duration {
+	if unavailable := (*scr.UnavailableError)(nil); errors.As(err, &unavailable) {
+		return unavailable.RetryAfter
+	}
+	return 0
+}
+
+// slotTrigger fetches the trigger that waits in the case's state.
+func (w *worker) slotTrigger(ctx context.Context, offset int64) (trigger, error) {
+	state, err := w.p.stateAt(ctx, w.stateID, w.partition, offset)
+	if err != nil {
+		return trigger{}, &lookupError{Err: err}
+	}
+	if state.Retry == nil {
+		return trigger{}, &lookupError{Err: errRecordGone}
+	}
+	t := trigger{offset: state.Retry.Offset, value: state.Retry.Trigger}
+	if t.Trigger, err = schemas.DecodeTrigger(t.value); err != nil {
+		return trigger{}, &lookupError{Err: err}
+	}
+	return t, nil
+}
+
+// lookupError says that a waiting trigger could not be fetched from case-state:
+// nothing is known of the case, and the slot is tried again.
+type lookupError struct{ Err error }
+
+func (e *lookupError) Error() string { return "look up trigger: " + e.Err.Error() }
+func (e *lookupError) Unwrap() error { return e.Err }
+
+// sendOn sends a trigger to the partition where it belongs, until it is
+// acknowledged: the position waits for it.
+func (w *worker) sendOn(j job) {
+	w.spawn(func(ctx context.Context) {
+		for attempt := 0; ; attempt++ {
+			err := w.p.sendOn(ctx, j.resend)
+			if err == nil {
+				break
+			}
+			w.log.WarnContext(ctx, "trigger not sent on", "error", err)
+			if !wait(ctx, backOff(attempt)) {
+				return
+			}
+		}
+		select {
+		case w.results <- result{job: j}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+var traceContext propagation.TraceContext
+
+// startSpan starts the span of one look, within the trace of the webhook.
+func (w *worker) startSpan(ctx context.Context, t trigger) (context.Context, trace.Span) {
+	if t.Traceparent != nil {
+		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *t.Traceparent})
+	}
+	return w.p.cfg.Tracer.Start(ctx, "process "+w.p.cfg.Topics.Inbox, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(
+			attribute.String("messaging.system", "kafka"),
+			attribute.String("messaging.operation.name", "process"),
+			attribute.String("messaging.operation.type", "process"),
+			attribute.String("messaging.destination.name", w.p.cfg.Topics.Inbox),
+			attribute.Int("messaging.destination.partition.id", int(w.partition)),
+		))
+}
+
+// traceparent is the W3C header of the span in ctx, "" when there is none.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	traceContext.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,204 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"postident-bridge/schemas"
+)
+
+// metrics are the publisher's instruments. No label has a case in it.
+type metrics struct {
+	meter        metric.Meter
+	triggers     metric.Int64Counter
+	events       metric.Int64Counter
+	looks        metric.Int64Counter
+	superseded   metric.Int64Counter
+	unknown      metric.Int64Counter
+	retries      metric.Int64Counter
+	letters      metric.Int64Counter
+	reads        metric.Float64Histogram
+	transactions metric.Float64Histogram
+	records      metric.Int64Counter
+	restores     metric.Float64Histogram
+	takeOvers    metric.Int64Counter
+	lost         metric.Int64Counter
+	misplaced    metric.Int64Counter
+	quarantines  metric.Int64Counter
+	delay        metric.Float64Histogram
+}
+
+func newMetrics(meter metric.Meter) (*metrics, error) {
+	if meter == nil {
+		meter = noop.NewMeterProvider().Meter("")
+	}
+	m := &metrics{meter: meter}
+	var problems []error
+	counter := func(name, unit, help string) metric.Int64Counter {
+		c, err := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
+		problems = append(problems, err)
+		return c
+	}
+	seconds := func(name, help string, bounds ...float64) metric.Float64Histogram {
+		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help),
+			metric.WithExplicitBucketBoundaries(bounds...))
+		problems = append(problems, err)
+		return h
+	}
+	m.triggers = counter("postident.triggers.consumed", "{trigger}", "Triggers taken from the inbox, by source.")
+	m.events = counter("postident.events.published", "{event}", "Status events committed, by account, method, status type and source.")
+	m.looks = counter("postident.looks", "{look}", "Looks at a case that were settled, by account and verdict.")
+	m.superseded = counter("postident.changes.superseded", "{change}", "States seen later than their successor, which give no event.")
+	m.unknown = counter("postident.values.unknown", "{value}", "Methods, statuses and codes that the guide does not list, by kind.")
+	m.retries = counter("postident.retries.scheduled", "{retry}", "Durable retries written, by account, kind and reason.")
+	m.letters = counter("postident.dead_letters", "{record}", "Triggers sent to the dead letters, by reason.")
+	m.reads = seconds("postident.case.read.duration", "Reads of a case, by account and result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
+	m.transactions = seconds("postident.transaction.duration", "Kafka transactions of the publisher, by result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
+	m.records = counter("postident.transaction.records", "{record}", "Records in committed transactions.")
+	m.restores = seconds("postident.restore.duration", "Take-overs of a partition, from opening the producer to reading the inbox.", .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)
+	m.takeOvers = counter("postident.worker.failures", "{failure}", "Workers that ended for a reason other than a stop, by reason.")
+	m.lost = counter("postident.inbox.position.lost", "{event}", "Inbox positions found outside the log, by reason: triggers may be lost.")
+	m.misplaced = counter("postident.triggers.misplaced", "{trigger}", "Triggers found in the wrong partition and sent on.")
+	m.quarantines = counter("postident.cases.quarantined", "{case}", "Case states that could not be used.")
+	m.delay = seconds("postident.event.delay", "From the acceptance of a webhook to the commit of its event.", .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("make publisher metrics: %w", err)
+	}
+	return m, nil
+}
+
+// observe registers the gauges that are read from the publisher itself.
+func (m *metrics) observe(p *Publisher) error {
+	owned, err := m.meter.Int64ObservableGauge("postident.partitions.owned", metric.WithUnit("{partition}"),
+		metric.WithDescription("Inbox partitions that this process owns, by whether it works on them."))
+	if err != nil {
+		return fmt.Errorf("make publisher metrics: %w", err)
+	}
+	open, err := m.meter.Int64ObservableGauge("postident.account.breaker.open", metric.WithUnit("1"),
+		metric.WithDescription("1 while the account's reads are held back after failures."))
+	if err != nil {
+		return fmt.Errorf("make publisher metrics: %w", err)
+	}
+	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		working, waiting := p.ownership()
+		o.ObserveInt64(owned, working, metric.WithAttributes(attribute.String("state", "working")))
+		o.ObserveInt64(owned, waiting, metric.WithAttributes(attribute.String("state", "taking_over")))
+		for id, a := range p.accounts {
+			value := int64(0)
+			if _, held := a.blocked(p.cfg.Now()); held {
+				value = 1
+			}
+			o.ObserveInt64(open, value, metric.WithAttributes(attribute.String("client_id", id)))
+		}
+		return nil
+	}, owned, open)
+	if err != nil {
+		return fmt.Errorf("register publisher metrics: %w", err)
+	}
+	return nil
+}
+
+// ownership counts the owned partitions.
+func (p *Publisher) ownership() (working, waiting int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.owners {
+		o.mu.Lock()
+		if o.phase == "" {
+			working++
+		} else {
+			waiting++
+		}
+		o.mu.Unlock()
+	}
+	return working, waiting
+}
+
+func (m *metrics) triggered(ctx context.Context, source schemas.Source) {
+	m.triggers.Add(ctx, 1, metric.WithAttributes(attribute.String("source", string(source))))
+}
+
+func (m *metrics) read(ctx context.Context, clientID, result string, d time.Duration) {
+	m.reads.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("client_id", clientID), attribute.String("result", result)))
+}
+
+func (m *metrics) restored(ctx context.Context, d time.Duration) { m.restores.Record(ctx, d.Seconds()) }
+
+func (m *metrics) positionLost(ctx context.Context, reason string) {
+	m.lost.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason)))
+}
+
+func (m *metrics) quarantined(ctx context.Context) { m.quarantines.Add(ctx, 1) }
+
+func (m *metrics) sentOn(ctx context.Context) { m.misplaced.Add(ctx, 1) }
+
+func (m *metrics) transaction(ctx context.Context, d time.Duration, records int, err error) {
+	result := "committed"
+	if err != nil {
+		result = workerFailure(err)
+	} else {
+		m.records.Add(ctx, int64(records))
+	}
+	m.transactions.Record(ctx, d.Seconds(), metric.WithAttributes(attribute.String("result", result)))
+}
+
+func (m *metrics) takeOver(ctx context.Context, err error) {
+	m.takeOvers.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", workerFailure(err))))
+}
+
+// workerFailure is the kind of an error that ended a worker, as a label.
+func workerFailure(err error) string {
+	var refused *recordRefusedError
+	var unknown *unknownOutcomeError
+	switch {
+	case errors.As(err, &refused):
+		return "record_refused"
+	case errors.As(err, &unknown):
+		return "outcome_unknown"
+	case errors.Is(err, errSucceeded), errors.Is(err, errFenced):
+		return "fenced"
+	case errors.Is(err, errRecreated):
+		return "topic_recreated"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errNoAnswer):
+		return "timeout"
+	}
+	return "error"
+}
+
+// committed counts what a committed batch did: a count that was made before the
+// commit would count again after a crash.
+func (m *metrics) committed(ctx context.Context, now time.Time, b *batch) {
+	for _, l := range b.letters {
+		m.letters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", l.reason)))
+	}
+	for _, c := range b.counts {
+		client := attribute.String("client_id", c.clientID)
+		if c.verdict != 0 {
+			m.looks.Add(ctx, 1, metric.WithAttributes(client, attribute.String("verdict", c.verdict.String())))
+		}
+		if c.superseded > 0 {
+			m.superseded.Add(ctx, int64(c.superseded), metric.WithAttributes(client))
+		}
+		for _, u := range c.unknown {
+			m.unknown.Add(ctx, 1, metric.WithAttributes(client, attribute.String("kind", string(u.Kind))))
+		}
+		if c.retry != nil {
+			m.retries.Add(ctx, 1, metric.WithAttributes(client,
+				attribute.String("kind", string(c.retry.Kind)), attribute.String("reason", c.retry.Reason)))
+		}
+		for i := range c.events {
+			e := &c.events[i]
+			m.events.Add(ctx, 1, metric.WithAttributes(client, attribute.String("method", string(e.Method)),
+				attribute.String("status_type", string(e.StatusType)), attribute.String("source", string(e.ObservedBy))))
+			if !c.receivedAt.IsZero() {
+				m.delay.Record(ctx, now.Sub(c.receivedAt).Seconds(), metric.WithAttributes(client))
+			}
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// owner owns one inbox partition for as long as the group assigns it: it opens
+// a worker, and opens the next one when that one ends. There is one recovery
+// path, the start path.
+type owner struct {
+	partition int32
+	cancel    context.CancelCauseFunc // ends the ownership
+	done      chan struct{}           // closed when the owner touches Kafka no more
+
+	mu      sync.Mutex
+	phase   string                  // guarded by mu; "" while the worker's loop runs
+	since   time.Time               // guarded by mu: of the phase
+	problem error                   // guarded by mu: why the last worker ended
+	worker  context.CancelCauseFunc // guarded by mu: ends the present worker only
+}
+
+// ready is nil when the partition is worked on, or is being taken over in the
+// ordinary course of things.
+func (o *owner) ready() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.phase == "" || o.problem == nil {
+		return nil
+	}
+	return fmt.Errorf("%s after: %w", o.phase, o.problem)
+}
+
+func (o *owner) enter(phase string, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.phase, o.since = phase, now
+	if phase == "" {
+		o.problem = nil
+	}
+}
+
+func (o *owner) fell(problem error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.problem = problem
+}
+
+// groupOpts are the settings of the group client. It fetches nothing and is
+// never polled: it heartbeats and runs its callbacks all the same.
+func (p *Publisher) groupOpts() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(p.cfg.Prefix + "process"),
+		kgo.ConsumeTopics(p.cfg.Topics.Inbox),
+		kgo.Balancers(p.cfg.Balancer),
+		// The time in which a dead process is noticed; it is most of a take-over.
+		kgo.SessionTimeout(sessionTimeout),
+		// Short, so that a member learns of a rebalance within a second.
+		kgo.HeartbeatInterval(heartbeatInterval),
+		// The position is a record of case-state; the group's offsets follow for
+		// lag monitoring, see follow.
+		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(p.assigned),
+		kgo.OnPartitionsRevoked(p.revoked),
+		kgo.OnPartitionsLost(p.lost),
+	}
+	if p.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(p.cfg.InstanceID))
+	}
+	return opts
+}
+
+func (p *Publisher) joinGroup() error {
+	group, err := kgo.NewClient(append(p.base(), p.groupOpts()...)...)
+	if err != nil {
+		return fmt.Errorf("open group client: %w", err)
+	}
+	group.PauseFetchTopics(p.cfg.Topics.Inbox)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.group = group
+	return nil
+}
+
+// leaveGroup ends every owner, waits for them, and gives the partitions back at
+// once instead of after the session time-out.
+func (p *Publisher) leaveGroup() {
+	p.release(context.Background(), p.owned(), errStopped, revokeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
+		p.cfg.Logger.Info("leave group", "error", err)
+	}
+	closeBounded(p.groupClient())
+}
+
+var (
+	errStopped = errors.New("stopping")
+	errRevoked = errors.New("partition revoked")
+	errLost    = errors.New("partition lost")
+)
+
+// assigned only starts owners: the group waits for this callback.
+func (p *Publisher) assigned(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+	p.health.setJoined(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, partition := range topics[p.cfg.Topics.Inbox] {
+		if before := p.owners[partition]; before != nil {
+			// It left and came back before its old worker ended. The new one's
+			// opening fences the old one.
+			before.cancel(errRevoked)
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		o := &owner{partition: partition, cancel: cancel, done: make(chan struct{})}
+		p.owners[partition] = o
+		go func() {
+			defer close(o.done)
+			defer cancel(nil)
+			p.own(ctx, o)
+		}()
+	}
+}
+
+// revoked lets owners finish the transaction that is under way.
+func (p *Publisher) revoked(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
+	p.release(ctx, topics[p.cfg.Topics.Inbox], errRevoked, revokeTimeout)
+}
+
+// lost does not wait: the group has given the partitions to others, and their
+// opening fences what is still under way here.
+func (p *Publisher) lost(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
+	p.health.setJoined(false)
+	p.release(ctx, topics[p.cfg.Topics.Inbox], errLost, 0)
+}
+
+// release ends the owners of partitions and waits for them, at most for limit.
+func (p *Publisher) release(ctx context.Context, partitions []int32, cause error, limit time.Duration) {
+	p.mu.Lock()
+	var ending []*owner
+	for _, partition := range partitions {
+		if o := p.owners[partition]; o != nil {
+			o.cancel(cause)
+			ending = append(ending, o)
+			delete(p.owners, partition)
+		}
+	}
+	p.mu.Unlock()
+	if limit == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, o := range ending {
+		select {
+		case <-o.done:
+		case <-ctx.Done():
+			p.cfg.Logger.Warn("owner did not end in time", "partition", o.partition)
+		}
+	}
+}
+
+func (p *Publisher) owned() []int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	partitions := make([]int32, 0, len(p.owners))
+	for partition := range p.owners {
+		partitions = append(partitions, partition)
+	}
+	return partitions
+}
+
+// restartOwners ends every present worker; its owner opens the next one.
+func (p *Publisher) restartOwners(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.owners {
+		o.mu.Lock()
+		if o.worker != nil {
+			o.worker(cause)
+		}
+		o.mu.Unlock()
+	}
+}
+
+func (p *Publisher) groupClient() *kgo.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.group
+}
+
+// own is the loop around runWorker: it takes over again, with back-off and
+// jitter, for as long as the partition is ours.
+func (p *Publisher) own(ctx context.Context, o *owner) {
+	log := p.cfg.Logger.With(slog.Int("partition", int(o.partition)))
+	var hold suspects
+	for attempt := 0; ; attempt++ {
+		o.enter("taking over", p.cfg.Now())
+		// A fence does not prove that ownership was lost, and its absence proves
+		// nothing either: ask the group right before the producer is opened.
+		if err := p.counts(ctx); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			o.fell(err)
+			log.InfoContext(ctx, "membership not confirmed", "error", err)
+			if !wait(ctx, backOff(attempt)) {
+				return
+			}
+			continue
+		}
+		started := p.cfg.Now()
+		err := p.runWorker(ctx, o, &hold)
+		if ctx.Err() != nil {
+			log.InfoContext(ctx, "partition released", "cause", context.Cause(ctx))
+			return
+		}
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+			p.refuse(refused)
+			return
+		}
+		o.fell(err)
+		p.metrics.takeOver(ctx, err)
+		log.WarnContext(ctx, "worker ended, taking over again", "error", err)
+		if p.cfg.Now().Sub(started) > time.Minute {
+			attempt = 0
+		}
+		if !wait(ctx, backOff(attempt)) {
+			return
+		}
+	}
+}
+
+// backOff is the pause before take-over number attempt+1: 50 ms doubled up to
+// 5 s, half of it jitter.
+func backOff(attempt int) time.Duration {
+	d := min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)
+	return d/2 + rand.N(d/2)
+}
+
+// counts asks the group whether this process is still its member, in the
+// present generation.
+func (p *Publisher) counts(ctx context.Context) error {
+	group := p.groupClient()
+	member, generation := group.GroupMetadata()
+	if generation < 0 {
+		return errors.New("not a member of the group")
+	}
+	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	defer cancel()
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group = p.cfg.Prefix + "process"
+	req.MemberID, req.Generation = member, generation
+	if p.cfg.InstanceID != "" {
+		req.InstanceID = &p.cfg.InstanceID
+	}
+	resp, err := req.RequestWith(ctx, group)
+	if err != nil {
+		return fmt.Errorf("ask group: %w", err)
+	}
+	err = kerr.ErrorForCode(resp.ErrorCode)
+	if errors.Is(err, kerr.RebalanceInProgress) {
+		return nil // a member; if the partition goes, Revoked will say so
+	}
+	if err != nil {
+		return fmt.Errorf("ask group: %w", err)
+	}
+	return nil
+}
+
+// follow commits position to the group, for lag monitoring only: nothing reads
+// it back, so an error is only logged.
+func (p *Publisher) follow(ctx context.Context, partition int32, position int64) {
+	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	defer cancel()
+	at := map[string]map[int32]kgo.EpochOffset{p.cfg.Topics.Inbox: {partition: {Epoch: -1, Offset: position}}}
+	p.groupClient().CommitOffsetsSync(ctx, at, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+		if err != nil && ctx.Err() == nil {
+			p.cfg.Logger.DebugContext(ctx, "commit group offset", "error", err)
+		}
+	})
+}

@@ -1,0 +1,232 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// Topics are the full names of the topics that the publisher reads and writes
+// (design 3).
+type Topics struct {
+	Inbox      string
+	CaseState  string
+	Status     string
+	DeadLetter string
+}
+
+// Account is one SCR account whose cases are published.
+type Account struct {
+	// ClientID is the account's id; two accounts with one id are refused.
+	ClientID string
+	// RegulatoryClass goes into every event of the account.
+	RegulatoryClass schemas.RegulatoryClass
+	// Read reads one case. It returns the error kinds of package scr, or the
+	// context's error, and is called from many goroutines.
+	Read func(ctx context.Context, caseID string) (scr.Case, error)
+}
+
+// Config holds what a Publisher needs. Zero values take the defaults named at
+// the fields.
+type Config struct {
+	// Kafka connects: seed brokers, TLS, SASL, client id, logger. Nothing about
+	// producing, consuming or groups.
+	Kafka  []kgo.Opt
+	Topics Topics
+	// Prefix begins the consumer group (<prefix>process) and the transactional
+	// ids (<prefix>process-<partition>).
+	Prefix   string
+	Accounts []Account
+	// Encoder frames the public events. It does no I/O.
+	Encoder *schemas.StatusEncoder
+	// PublishProgress publishes the states that have no status type (guide 2.6).
+	PublishProgress bool
+	// ReadsPerAccount bounds the reads under way to one account in this process
+	// (default 8). The guide names no rate limit (facts 2.15).
+	ReadsPerAccount int
+	// ReadDeadline is the longest a trigger waits in memory for its read, the
+	// wait for a free slot included (default 20 s); past it the trigger becomes
+	// a durable retry.
+	ReadDeadline time.Duration
+	// ForgetAfter is the age at which the state of a closed case is forgotten
+	// (default 217 days: source limit 150, inbox 7, dead letters 30, and 30 more).
+	ForgetAfter time.Duration
+	// InstanceID switches static membership on (KIP-345); "" leaves it off.
+	InstanceID string
+	// Balancer assigns the inbox's partitions (default cooperative-sticky).
+	Balancer kgo.GroupBalancer
+
+	Logger *slog.Logger
+	Meter  metric.Meter
+	Tracer trace.Tracer
+	Now    func() time.Time
+
+	retry retryPolicy // tests shorten it
+}
+
+// Timings of the publisher. They were tried against Apache Kafka 4.4; design 2,
+// "Client settings that matter", says what goes wrong with other values.
+const (
+	sessionTimeout     = 10 * time.Second
+	heartbeatInterval  = time.Second
+	transactionTimeout = 15 * time.Second
+	openTimeout        = 20 * time.Second // InitProducerID may wait for the predecessor's transaction to abort
+	endTimeout         = 20 * time.Second // of produce acknowledgements, and of EndTxn
+	revokeTimeout      = 5 * time.Second  // Revoked holds the group's rebalance for no longer
+	closeTimeout       = 2 * time.Second  // a paused broker does not let Close end in time
+	inspectInterval    = 2 * time.Second  // of the topics' ids and partition counts
+	unreachableAfter   = 6 * time.Second  // of failed inspections: not ready
+)
+
+// RefusedError says that the publisher must not run on this cluster: what it
+// found can only be put right by an operator.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return "refuse to publish: " + e.Reason }
+
+// Publisher turns the triggers of the inbox partitions that the consumer group
+// assigns to it into status events. See the package comment for how.
+type Publisher struct {
+	cfg      Config
+	accounts map[string]*account // read-only after New
+	metrics  *metrics
+	health   health
+	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
+	group    *kgo.Client // likewise
+	count    int32       // partitions of the inbox; set once in Run
+
+	mu     sync.Mutex
+	owners map[int32]*owner // guarded by mu
+	fatal  error            // guarded by mu: a RefusedError found by an owner
+	stop   context.CancelFunc
+}
+
+// New checks cfg and starts nothing.
+func New(cfg Config) (*Publisher, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.ReadsPerAccount == 0 {
+		cfg.ReadsPerAccount = 8
+	}
+	if cfg.ReadDeadline == 0 {
+		cfg.ReadDeadline = 20 * time.Second
+	}
+	if cfg.ForgetAfter == 0 {
+		cfg.ForgetAfter = 217 * 24 * time.Hour
+	}
+	if cfg.Balancer == nil {
+		cfg.Balancer = kgo.CooperativeStickyBalancer()
+	}
+	if cfg.retry.zero() {
+		cfg.retry = defaultRetryPolicy()
+	}
+	m, err := newMetrics(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{cfg: cfg, metrics: m, accounts: make(map[string]*account), owners: make(map[int32]*owner)}
+	var problems []error
+	for _, a := range cfg.Accounts {
+		if a.Read == nil {
+			problems = append(problems, fmt.Errorf("account %s has no reader", a.ClientID))
+		}
+		if p.accounts[a.ClientID] != nil {
+			problems = append(problems, fmt.Errorf("client id %s belongs to two accounts", a.ClientID))
+		}
+		p.accounts[a.ClientID] = newAccount(a, cfg)
+	}
+	if cfg.Encoder == nil {
+		problems = append(problems, errors.New("no encoder"))
+	}
+	if cfg.Topics.Inbox == "" || cfg.Topics.CaseState == "" || cfg.Topics.Status == "" || cfg.Topics.DeadLetter == "" {
+		problems = append(problems, errors.New("a topic name is empty"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("check publisher settings: %w", err)
+	}
+	if err := m.observe(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Run publishes until ctx ends, and then finishes the transactions under way,
+// bounded. It returns nil after a stop that was asked for, and a RefusedError
+// when the topics do not allow to go on.
+func (p *Publisher) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.mu.Lock()
+	p.stop = cancel
+	p.mu.Unlock()
+
+	shared, err := kgo.NewClient(append(p.base(), sharedOpts()...)...)
+	if err != nil {
+		return fmt.Errorf("open shared client: %w", err)
+	}
+	defer closeBounded(shared)
+	p.shared = shared
+	seen, err := p.awaitTopics(ctx)
+	if err != nil {
+		return err
+	}
+	p.count = seen.partitions
+	if err := p.joinGroup(); err != nil {
+		return err
+	}
+	p.watchTopics(ctx, seen)
+	p.leaveGroup()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fatal
+}
+
+// refuse stops the publisher for a reason that a restart does not mend.
+func (p *Publisher) refuse(err *RefusedError) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fatal == nil {
+		p.fatal = err
+	}
+	p.stop()
+}
+
+func (p *Publisher) base() []kgo.Opt {
+	return append([]kgo.Opt(nil), p.cfg.Kafka...)
+}
+
+// closeBounded closes a client without waiting for a broker that does not
+// answer: Close then ends in its own time, and what it does is harmless, because
+// the client produces nothing any more.
+func closeBounded(cl *kgo.Client) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cl.CloseAllowingRebalance()
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,248 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/google/uuid"
+
+	"postident-bridge/schemas"
+)
+
+// workerOpts are the settings of a worker's client: one client produces in
+// transactions and reads case-state and then the inbox, read-committed.
+func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.TransactionalID(fmt.Sprintf("%sprocess-%d", p.cfg.Prefix, partition)),
+		// The broker aborts a transaction that a dead process left open; a live
+		// one never holds one for longer than endTimeout.
+		kgo.TransactionTimeout(transactionTimeout),
+		// A transaction is flushed as it is built; waiting for more only delays it.
+		kgo.ProducerLinger(0),
+		kgo.MetadataMinAge(metadataMinAge),
+		kgo.RecordPartitioner(partitioner{caseState: p.cfg.Topics.CaseState}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+			p.cfg.Topics.CaseState: {partition: kgo.NewOffset().AtStart()},
+		}),
+		// A position outside the log must not silently become its start or end.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.DisableClientMetrics(),
+	}
+}
+
+// partitioner puts case-state where its trigger stands, and all else by murmur2
+// of the key.
+type partitioner struct{ caseState string }
+
+func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.caseState {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+}
+
+// open opens the producer: it aborts the predecessor's open transaction and
+// fences it for good. It is explicit, bounded, and comes right after the group
+// confirmed the membership; never through BeginTransaction, which would
+// re-initialise a fenced id.
+//
+// A crash here leaves nothing but a fenced predecessor, which takes over again
+// if it is still a member.
+func (w *worker) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	id, epoch, err := w.client.ProducerID(ctx)
+	if err != nil {
+		return fmt.Errorf("open producer: %w", err)
+	}
+	w.producer = producer{id: id, epoch: epoch}
+	return nil
+}
+
+// restore writes a barrier unique to this opening in a first transaction and
+// reads case-state up to it. A position never reaches the end offset, which is
+// a control record; the barrier is the one record that is surely the last.
+//
+// It must come after open: what a predecessor commits between a restore and its
+// fencing would be missing from the table.
+//
+// A crash after the barrier leaves a record that the next barrier supersedes.
+func (w *worker) restore(ctx context.Context) error {
+	barrier, err := schemas.EncodeBarrier(schemas.Barrier{OpeningID: w.opening, OpenedAt: w.p.cfg.Now()})
+	if err != nil {
+		return fmt.Errorf("encode barrier: %w", err)
+	}
+	if err := w.commit(ctx, []*kgo.Record{w.stateRecord(schemas.BarrierKey, barrier)}); err != nil {
+		return fmt.Errorf("write barrier: %w", err)
+	}
+	for {
+		fetches := w.client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := fetchError(fetches); err != nil {
+			return fmt.Errorf("restore state: %w", err)
+		}
+		reached := false
+		for it := fetches.RecordIter(); !it.Done(); {
+			rec := it.Next()
+			if reached {
+				// Only a successor can write after our barrier before we do.
+				return errSucceeded
+			}
+			if reached, err = w.load(ctx, rec); err != nil {
+				return err
+			}
+		}
+		if reached {
+			break
+		}
+	}
+	w.table.queueRetries()
+	w.client.RemoveConsumePartitions(map[string][]int32{w.p.cfg.Topics.CaseState: {w.partition}})
+	return nil
+}
+
+var errSucceeded = errors.New("a successor is at work")
+
+// load takes one record of case-state into the table, and says whether it is
+// this opening's barrier. Bytes that are not ours quarantine their case and stop
+// nothing else.
+func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool, err error) {
+	key := string(rec.Key)
+	switch key {
+	case schemas.BarrierKey:
+		b, err := schemas.DecodeBarrier(rec.Value)
+		if err != nil {
+			return false, nil // not ours to judge: ours decodes
+		}
+		return b.OpeningID == w.opening, nil
+	case schemas.PositionKey:
+		pos, err := schemas.DecodePosition(rec.Value)
+		if err != nil {
+			// An older position, or none, only has triggers looked at again.
+			w.p.metrics.positionLost(ctx, "unreadable")
+			w.log.ErrorContext(ctx, "position cannot be read, going on without it", "offset", rec.Offset, "error", err)
+			return false, nil
+		}
+		w.restored = &pos
+		return false, nil
+	}
+	if rec.Value == nil {
+		w.table.forget(key)
+		return false, nil
+	}
+	state, err := schemas.DecodeCaseState(rec.Value)
+	if err != nil || stateKey(state.ClientID, state.CaseID) != key || partitionOf(state.CaseID, w.p.count) != w.partition {
+		w.table.quarantine(key)
+		w.p.metrics.quarantined(ctx)
+		w.log.ErrorContext(ctx, "case state cannot be used, case is quarantined", "offset", rec.Offset, "error", err)
+		return false, nil
+	}
+	w.table.put(key, state, rec.Offset)
+	return false, nil
+}
+
+// start decides where to read the inbox, from the position in the state and the
+// log as it stands.
+func (w *worker) start(ctx context.Context) error {
+	first, end, err := w.inboxBounds(ctx)
+	if err != nil {
+		return err
+	}
+	at, lost, err := startPosition(w.restored, w.inboxID, w.p.count, first, end)
+	if err != nil {
+		return err
+	}
+	if lost != "" {
+		w.p.metrics.positionLost(ctx, lost)
+		w.log.ErrorContext(ctx, "inbox position is outside the log", "reason", lost, "position", w.restored.Offset,
+			"log_start", first, "log_end", end)
+	}
+	w.progress = progress{next: at}
+	w.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
+		w.p.cfg.Topics.Inbox: {w.partition: kgo.NewOffset().At(at)},
+	})
+	return nil
+}
+
+// startPosition is the offset to go on from; lost names why triggers may be
+// missing, "" when none are.
+func startPosition(pos *schemas.Position, inboxID string, partitions int32, first, end int64) (at int64, lost string, err error) {
+	switch {
+	case pos == nil:
+		return first, "", nil
+	case pos.Partitions != int(partitions):
+		return 0, "", &RefusedError{Reason: fmt.Sprintf("the inbox had %d partitions when its position was written, now it has %d",
+			pos.Partitions, partitions)}
+	case pos.InboxTopicID != inboxID:
+		return first, "recreated", nil
+	case pos.Offset < first:
+		return first, "deleted", nil
+	case pos.Offset > end:
+		return first, "truncated", nil
+	}
+	return pos.Offset, "", nil
+}
+
+// inboxBounds asks for the log start and the high watermark of the partition,
+// and notes the topic's id.
+func (w *worker) inboxBounds(ctx context.Context) (first, end int64, err error) {
+	seen, err := w.p.inspect(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	w.inboxID, w.stateID = seen.inboxID, seen.stateID
+	if first, err = w.listOffset(ctx, -2); err != nil {
+		return 0, 0, err
+	}
+	end, err = w.listOffset(ctx, -1)
+	return first, end, err
+}
+
+func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error) {
+	part := kmsg.NewListOffsetsRequestTopicPartition()
+	part.Partition, part.Timestamp = w.partition, timestamp
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = w.p.cfg.Topics.Inbox
+	t.Partitions = append(t.Partitions, part)
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Topics = append(req.Topics, t)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	resp, err := req.RequestWith(ctx, w.p.shared)
+	if err != nil {
+		return 0, fmt.Errorf("list offsets: %w", err)
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return 0, fmt.Errorf("list offsets: %w", err)
+			}
+			return p.Offset, nil
+		}
+	}
+	return 0, errors.New("list offsets: no answer")
+}
+
+// fetchError is the first error of a poll that ends the worker. All are: the
+// start path looks at the log anew.
+func fetchError(fetches kgo.Fetches) error {
+	var first error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if first == nil {
+			first = fmt.Errorf("fetch %s/%d: %w", topic, partition, err)
+		}
+	})
+	return first
+}
+
+func newOpeningID() string { return uuid.NewString() }

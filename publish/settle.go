@@ -1,0 +1,274 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/schemas"
+)
+
+// batch is what one transaction writes, and what is done once it is committed.
+type batch struct {
+	events   []*kgo.Record
+	letters  []*deadLetter
+	states   []stateChange
+	looked   []string // cases whose look is settled
+	position int64
+	moved    bool // position differs from the committed one
+	counts   []counted
+}
+
+// stateChange is the next state of a case; without one the record is a tombstone.
+type stateChange struct {
+	key    string
+	next   *schemas.CaseState
+	record *kgo.Record // set when the batch is written
+}
+
+// counted is what a settled look adds to the metrics, once it is committed.
+type counted struct {
+	clientID   string
+	verdict    verdict
+	events     []schemas.StatusChanged
+	superseded int
+	unknown    []unknownText
+	retry      *schemas.Retry
+	receivedAt time.Time // of a webhook's trigger, else zero
+}
+
+// empty says that nothing needs to be written. A look that is settled without a
+// trace moves the position, or it was a retry's and changed its slot.
+func (b *batch) empty() bool {
+	return len(b.events)+len(b.letters)+len(b.states)+len(b.looked) == 0 && !b.moved
+}
+
+// settle decides what a look means and adds it to the batch. False means that
+// an observation is not enough and the case has to be read.
+func (w *worker) settle(ctx context.Context, b *batch, r result) bool {
+	if r.resend != nil {
+		w.p.metrics.sentOn(ctx)
+		w.doneAll(r.triggers)
+		return true
+	}
+	if w.hold.refused[r.key] {
+		w.settleRefused(b, r)
+		return true
+	}
+	if r.err != nil {
+		w.settleFailure(ctx, b, r)
+		return true
+	}
+	return w.settleLook(ctx, b, r)
+}
+
+func (w *worker) doneAll(triggers []trigger) {
+	for _, t := range triggers {
+		w.progress.done(t.offset, nil)
+	}
+}
+
+// settleLook compares what was seen with what was published.
+func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
+	now := w.p.cfg.Now()
+	prev := w.table.get(r.key)
+	var slot *schemas.Retry
+	if prev != nil {
+		slot = prev.Retry
+	}
+	seen := r.observed
+	if seen == nil {
+		s := snapshotOfCase(r.account.ClientID, r.answer, r.origin.Source, r.readAt)
+		seen = &s
+	}
+	d := decide(prev, *seen, rules{Class: r.account.RegulatoryClass, PublishProgress: w.p.cfg.PublishProgress}, r.slot && confirms(slot))
+	if d.Verdict == verdictNeedsRead {
+		return false
+	}
+	next := d.State
+	next.Retry, next.DeadLettered = nil, nil
+	switch {
+	case d.Verdict == verdictDoubt:
+		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
+	case (d.Verdict == verdictUnchanged || d.Verdict == verdictStale) && fromHook(r.origin.Source) && r.observed == nil:
+		var lastRead *time.Time
+		if prev != nil {
+			lastRead = prev.LastReadAt
+		}
+		next.Retry = w.p.cfg.retry.afterUnchanged(slot, lastRead, r.origin.ReceivedAt, now, w.origin(r))
+	}
+	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
+		// A value that we cannot encode is a fault of the case: it waits, and goes
+		// to the dead letters in the end.
+		r.err = err
+		w.settleFailure(ctx, b, r)
+		return true
+	}
+	w.doneAll(r.triggers)
+	b.looked = append(b.looked, r.key)
+	b.counts = append(b.counts, counted{
+		clientID: r.account.ClientID, verdict: d.Verdict, events: d.Events, superseded: d.Superseded, unknown: d.Unknown,
+		retry: next.Retry, receivedAt: receivedAt(r.origin),
+	})
+	for _, u := range d.Unknown {
+		w.log.WarnContext(ctx, "value is not in the guide", "kind", string(u.Kind), "text", u.Text)
+	}
+	if w.worthWriting(prev, &next, d.Verdict) {
+		next.UpdatedAt = now
+		b.states = append(b.states, stateChange{key: r.key, next: &next})
+	} else if prev != nil {
+		w.table.entries[r.key].state.LastReadAt = next.LastReadAt // in memory: without it a crash only costs a look
+	}
+	return true
+}
+
+// worthWriting says whether a look left more than the time it was made.
+func (w *worker) worthWriting(prev, next *schemas.CaseState, v verdict) bool {
+	return v == verdictChanged || v == verdictTracked || next.Retry != nil ||
+		prev != nil && (prev.Retry != nil || prev.DeadLettered != nil)
+}
+
+// publishEvents seals the events and adds their records.
+func (w *worker) publishEvents(b *batch, r result, prev, next *schemas.CaseState, events []schemas.StatusChanged) error {
+	if len(events) == 0 {
+		return nil
+	}
+	sealed, sequence, hash, err := seal(prev, events, w.p.cfg.Encoder.Encode)
+	if err != nil {
+		return err
+	}
+	next.Sequence, next.LastEventHash = sequence, &hash
+	var trace *string
+	if r.trace != "" {
+		trace = &r.trace
+	}
+	for _, e := range sealed {
+		b.events = append(b.events, &kgo.Record{
+			Topic: w.p.cfg.Topics.Status, Key: []byte(e.Event.CaseID), Value: e.Value,
+			Headers: eventHeaders(e.Event, w.p.cfg.Encoder.ContentType(), trace),
+		})
+	}
+	return nil
+}
+
+// settleFailure gives a failed look its retry, durably, so that the position can
+// pass its triggers; or, when the attempts are used up, its dead letter.
+func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
+	now := w.p.cfg.Now()
+	prev := w.table.get(r.key)
+	var slot *schemas.Retry
+	if prev != nil {
+		slot = prev.Retry
+	}
+	if lookup := (*lookupError)(nil); errors.As(r.err, &lookup) {
+		w.log.WarnContext(ctx, "waiting trigger not found", "error", r.err)
+		w.table.wake(r.key, now.Add(5*time.Second+rand.N(5*time.Second)))
+		b.looked = append(b.looked, r.key)
+		return
+	}
+	f := failureOf(r.err)
+	b.looked = append(b.looked, r.key)
+	if slot != nil && (!r.slot || f.accountDown) {
+		// The slot stands as it was written: a trigger that joined it uses up no
+		// attempt, and neither does an account that is down.
+		w.doneAll(r.triggers)
+		w.table.wake(r.key, laterOf(w.nextTry(r.account, now), slot.NotBefore))
+		return
+	}
+	var retry *schemas.Retry
+	if f.accountDown {
+		retry = w.p.cfg.retry.afterUnavailable(slot, now, f.reason, w.origin(r))
+		retry.NotBefore = w.nextTry(r.account, now)
+	} else {
+		var exhausted bool
+		retry, exhausted = w.p.cfg.retry.afterFault(slot, now, f.reason, w.origin(r), rand.Float64())
+		if exhausted {
+			w.settleExhausted(ctx, b, r, f, retry)
+			return
+		}
+	}
+	next := schemas.CaseState{ClientID: r.account.ClientID, CaseID: caseOf(r.key)}
+	if prev != nil {
+		next = *prev
+	}
+	next.Retry, next.UpdatedAt = retry, now
+	b.states = append(b.states, stateChange{key: r.key, next: &next})
+	b.counts = append(b.counts, counted{clientID: r.account.ClientID, retry: retry})
+	w.doneAll(r.triggers)
+}
+
+// nextTry is when a case of an account that could not be read is due again. The
+// breaker has the last word then.
+func (w *worker) nextTry(a *account, now time.Time) time.Time {
+	until, open := a.blocked(now)
+	if !open || until.Before(now) {
+		until = now
+	}
+	return wireTime(until.Add(time.Second + rand.N(time.Second)))
+}
+
+// failureOf is classify, with the reasons that are ours.
+func failureOf(err error) failure {
+	switch {
+	case errors.Is(err, errBusy):
+		return failure{reason: "busy", accountDown: true}
+	case errors.Is(err, errBlocked):
+		return failure{reason: "held-back", accountDown: true}
+	}
+	return classify(err)
+}
+
+// settleExhausted sends the trigger to the dead letters, in the transaction that
+// ends its retries. A case that was never read, and that no list showed, leaves
+// no state behind.
+func (w *worker) settleExhausted(ctx context.Context, b *batch, r result, f failure, last *schemas.Retry) {
+	now := w.p.cfg.Now()
+	b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), f.reason, r.err, last.Faults-1).since(last.FirstFailed))
+	w.doneAll(r.triggers)
+	w.log.WarnContext(ctx, "retries exhausted", "client_id", r.account.ClientID, "reason", f.reason, "attempts", last.Faults-1)
+	prev := w.table.get(r.key)
+	if prev == nil || prev.Created == nil && fromHook(r.origin.Source) {
+		b.states = append(b.states, stateChange{key: r.key})
+		return
+	}
+	next := *prev
+	next.Retry, next.UpdatedAt = nil, now
+	next.DeadLettered = &schemas.DeadLetterMark{At: wireTime(now), Reason: f.reason}
+	b.states = append(b.states, stateChange{key: r.key, next: &next})
+}
+
+// settleRefused sends the triggers of a case whose record a broker refuses to
+// the dead letters. Its state stays as it was: a redrive finds the same change.
+func (w *worker) settleRefused(b *batch, r result) {
+	b.looked = append(b.looked, r.key)
+	for _, t := range r.triggers {
+		w.progress.done(t.offset, w.letter(t, caseOf(r.key), reasonRefused, errRefusedRecord, 0))
+	}
+	if prev := w.table.get(r.key); r.slot && prev != nil {
+		b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), reasonRefused, errRefusedRecord, prev.Retry.Faults))
+		next := *prev
+		next.Retry, next.UpdatedAt = nil, w.p.cfg.Now()
+		next.DeadLettered = &schemas.DeadLetterMark{At: wireTime(next.UpdatedAt), Reason: reasonRefused}
+		b.states = append(b.states, stateChange{key: r.key, next: &next})
+	}
+}
+
+// origin is the trigger that a retry slot of this look stands for.
+func (w *worker) origin(r result) origin {
+	return origin{Partition: int(w.partition), Offset: r.origin.offset, Value: r.origin.value}
+}
+
+// fromHook says whether a trigger tells of a change that just happened.
+func fromHook(s schemas.Source) bool {
+	return s == schemas.SourceWebhook || s == schemas.SourceRedrive || s == schemas.SourceUnknown
+}
+
+func receivedAt(t trigger) time.Time {
+	if t.Source != schemas.SourceWebhook {
+		return time.Time{}
+	}
+	return t.ReceivedAt
+}

@@ -1,0 +1,146 @@
+package publish
+
+import (
+	"container/heap"
+	"strings"
+	"time"
+
+	"postident-bridge/schemas"
+)
+
+// entry is what the worker knows of one case. The bytes of a waiting trigger
+// are not in it: they stand in case-state at offset.
+type entry struct {
+	state  schemas.CaseState // Retry.Trigger is always nil here
+	offset int64             // of the record in case-state that holds state
+}
+
+// table is what was last published of every case of the partition, rebuilt from
+// case-state. Owned by the worker's goroutine; dropped with the worker.
+type table struct {
+	entries     map[string]*entry
+	quarantined map[string]bool // cases whose state cannot be used
+	due         dueQueue
+}
+
+func newTable() *table {
+	return &table{entries: make(map[string]*entry), quarantined: make(map[string]bool)}
+}
+
+// stateKey is the key of a case in case-state.
+func stateKey(clientID, caseID string) string { return clientID + "/" + caseID }
+
+// clientOf is the client id of a state key.
+func clientOf(key string) string {
+	clientID, _, _ := strings.Cut(key, "/")
+	return clientID
+}
+
+// caseOf is the case id of a state key.
+func caseOf(key string) string {
+	_, caseID, _ := strings.Cut(key, "/")
+	return caseID
+}
+
+// get is the state of a case, nil when nothing is known.
+func (t *table) get(key string) *schemas.CaseState {
+	if e := t.entries[key]; e != nil {
+		return &e.state
+	}
+	return nil
+}
+
+// put takes a state that stands in case-state at offset.
+func (t *table) put(key string, state schemas.CaseState, offset int64) {
+	delete(t.quarantined, key)
+	if state.Retry != nil {
+		r := *state.Retry
+		r.Trigger = nil
+		state.Retry = &r
+	}
+	t.entries[key] = &entry{state: state, offset: offset}
+}
+
+// queueRetries queues every waiting case, after a restore.
+func (t *table) queueRetries() {
+	for key, e := range t.entries {
+		if e.state.Retry != nil {
+			t.due = append(t.due, wakeUp{at: e.state.Retry.NotBefore, key: key})
+		}
+	}
+	heap.Init(&t.due)
+}
+
+// forget drops a case after its tombstone.
+func (t *table) forget(key string) {
+	delete(t.entries, key)
+	delete(t.quarantined, key)
+}
+
+// quarantine sets a case aside until a usable state stands in case-state.
+func (t *table) quarantine(key string) {
+	delete(t.entries, key)
+	t.quarantined[key] = true
+}
+
+// wake queues a look at the case's retry slot. Queued looks are hints: whoever
+// takes one checks the slot.
+func (t *table) wake(key string, at time.Time) { heap.Push(&t.due, wakeUp{at: at, key: key}) }
+
+// takeDue takes the next case whose retry is due; "" when none is.
+func (t *table) takeDue(now time.Time) string {
+	for len(t.due) > 0 && !t.due[0].at.After(now) {
+		w, _ := heap.Pop(&t.due).(wakeUp)
+		if s := t.get(w.key); s != nil && s.Retry != nil && !s.Retry.NotBefore.After(now) {
+			return w.key
+		}
+	}
+	return ""
+}
+
+// nextDue is when takeDue may have something, zero when nothing waits.
+func (t *table) nextDue() time.Time {
+	if len(t.due) == 0 {
+		return time.Time{}
+	}
+	return t.due[0].at
+}
+
+// old lists closed cases that were last touched before the given time.
+func (t *table) old(before time.Time, closed func(status string) bool) []string {
+	var keys []string
+	for key, e := range t.entries {
+		if e.state.Retry == nil && closed(e.state.CaseStatus) && e.state.UpdatedAt.Before(before) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// wakeUp is one entry of the due queue.
+type wakeUp struct {
+	at  time.Time
+	key string
+}
+
+// dueQueue is a heap by time.
+type dueQueue []wakeUp
+
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push is for package heap.
+func (q *dueQueue) Push(x any) {
+	if w, ok := x.(wakeUp); ok {
+		*q = append(*q, w)
+	}
+}
+
+// Pop is for package heap.
+func (q *dueQueue) Pop() any {
+	old := *q
+	w := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return w
+}

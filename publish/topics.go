@@ -1,0 +1,181 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/google/uuid"
+)
+
+// topology is what the publisher depends on of the inbox and case-state topics.
+type topology struct {
+	inboxID    string // KIP-516 topic id
+	stateID    string
+	partitions int32
+}
+
+// health keeps what Ready answers. Its zero value is not ready.
+type health struct {
+	mu        sync.Mutex
+	inspected time.Time // last good inspection of the topics
+	problem   string    // of the last inspection, "" when good
+	joined    bool      // the group assigned something, maybe nothing
+}
+
+func (h *health) good(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inspected, h.problem = now, ""
+}
+
+func (h *health) bad(problem string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.problem = problem
+}
+
+func (h *health) setJoined(joined bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.joined = joined
+}
+
+// Ready returns nil when the process role does its work: Kafka is reached, the
+// group is joined, and no owned partition is fenced out or still taking over
+// after a fault (P10). Else the error says why. The API plays no part in it.
+func (p *Publisher) Ready(context.Context) error {
+	h := &p.health
+	h.mu.Lock()
+	inspected, problem, joined := h.inspected, h.problem, h.joined
+	h.mu.Unlock()
+	switch {
+	case inspected.IsZero() && problem == "":
+		return errors.New("kafka not reached yet")
+	case problem != "" && p.cfg.Now().Sub(inspected) > unreachableAfter:
+		return fmt.Errorf("kafka not reached: %s", problem)
+	case !joined:
+		return errors.New("consumer group not joined yet")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for partition, o := range p.owners {
+		if err := o.ready(); err != nil {
+			return fmt.Errorf("partition %d: %w", partition, err)
+		}
+	}
+	return nil
+}
+
+// awaitTopics waits until both topics can be seen and are fit for each other.
+func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
+	for {
+		seen, err := p.inspect(ctx)
+		if err == nil {
+			p.health.good(p.cfg.Now())
+			return seen, nil
+		}
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+			return topology{}, refused
+		}
+		if ctx.Err() != nil {
+			return topology{}, nil
+		}
+		p.health.bad(err.Error())
+		p.cfg.Logger.WarnContext(ctx, "topics not available", "error", err)
+		if !wait(ctx, inspectInterval) {
+			return topology{}, nil
+		}
+	}
+}
+
+// watchTopics inspects the topics until ctx ends. A consumer of a recreated
+// topic falls silent without an error, so the ids are compared while running:
+// on a change every owner starts over, and the start path deals with it.
+func (p *Publisher) watchTopics(ctx context.Context, before topology) {
+	for wait(ctx, inspectInterval) {
+		seen, err := p.inspect(ctx)
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+			p.refuse(refused)
+			return
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				p.health.bad(err.Error())
+			}
+			continue
+		}
+		p.health.good(p.cfg.Now())
+		if seen.partitions != before.partitions {
+			p.refuse(&RefusedError{Reason: fmt.Sprintf("partition count changed from %d to %d", before.partitions, seen.partitions)})
+			return
+		}
+		if seen != before {
+			p.cfg.Logger.ErrorContext(ctx, "topic was recreated", "inbox_id", seen.inboxID, "state_id", seen.stateID)
+			p.restartOwners(errRecreated)
+		}
+		before = seen
+	}
+}
+
+var errRecreated = errors.New("topic was recreated")
+
+// inspect asks the cluster for the two topics.
+func (p *Publisher) inspect(ctx context.Context) (topology, error) {
+	ctx, cancel := context.WithTimeout(ctx, inspectInterval)
+	defer cancel()
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range []string{p.cfg.Topics.Inbox, p.cfg.Topics.CaseState} {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, p.shared)
+	if err != nil {
+		return topology{}, fmt.Errorf("ask for metadata: %w", err)
+	}
+	ids, counts := make(map[string]string), make(map[string]int32)
+	for _, t := range resp.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return topology{}, fmt.Errorf("find topic %s: %w", *t.Topic, err)
+		}
+		ids[*t.Topic] = uuid.UUID(t.TopicID).String()
+		counts[*t.Topic] = int32(len(t.Partitions)) //nolint:gosec // a partition count is an int32 on the wire
+	}
+	inbox, state := counts[p.cfg.Topics.Inbox], counts[p.cfg.Topics.CaseState]
+	if inbox == 0 || state == 0 {
+		return topology{}, errors.New("find topics: incomplete metadata")
+	}
+	if inbox != state {
+		return topology{}, &RefusedError{Reason: fmt.Sprintf("topic %s has %d partitions, %s has %d; they must be equal",
+			p.cfg.Topics.Inbox, inbox, p.cfg.Topics.CaseState, state)}
+	}
+	return topology{inboxID: ids[p.cfg.Topics.Inbox], stateID: ids[p.cfg.Topics.CaseState], partitions: inbox}, nil
+}
+
+// wait waits for d, and says whether ctx is still alive.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// partitionOf is where Java's default partitioner, and ours, put a key.
+func partitionOf(key string, n int32) int32 {
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	return int32(p.Partition(&kgo.Record{Key: []byte(key)}, int(n))) //nolint:gosec // below n
+}

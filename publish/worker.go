@@ -1,0 +1,350 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// Bounds of a worker's loop.
+const (
+	maxOutstanding = 1000             // triggers in memory: beyond it the inbox waits
+	maxRunning     = 256              // cases that are looked at at once
+	maxBatch       = 500              // cases in one transaction
+	maxPoll        = 256              // triggers in one poll
+	finishTimeout  = 4 * time.Second  // for the last transaction of a stop; within revokeTimeout
+	forgetInterval = time.Hour        // of the search for states to forget
+	carefulFor     = 10 * time.Second // how long cases go one at a time after a refused record
+)
+
+// worker works on one inbox partition through one opening of its transactional
+// producer. All fields are owned by the goroutine of runWorker, but for what
+// read and fetch name.
+type worker struct {
+	p         *Publisher
+	partition int32
+	log       *slog.Logger
+	client    *kgo.Client
+	opening   string   // unique to this opening, the value of its barrier
+	producer  producer // as of the last transaction
+	inboxID   string
+	stateID   string
+	restored  *schemas.Position // nil when case-state has none
+	table     *table
+	progress  progress
+	position  int64 // as committed by this worker, -1 before the first
+	running   map[string]bool
+	waiting   map[string][]trigger            // triggers of cases that are being looked at
+	ready     []result                        // looks to be settled in the next transaction
+	results   chan result                     // from reads and from triggers sent on
+	forgotten time.Time                       // last search for states to forget
+	hold      *suspects                       // outlives the worker
+	followed  chan int64                      // latest position for the group, capacity 1
+	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
+}
+
+// runWorker opens, restores and works until ctx ends or something is not as it
+// should be. Whatever the error, the client is only closed: recovery is the next
+// call.
+func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	o.mu.Lock()
+	o.worker = cancel
+	o.mu.Unlock()
+
+	client, err := kgo.NewClient(append(p.base(), p.workerOpts(o.partition)...)...)
+	if err != nil {
+		return fmt.Errorf("open worker client: %w", err)
+	}
+	defer closeBounded(client)
+	w := &worker{
+		p: p, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
+		client: client, opening: newOpeningID(), table: newTable(), position: -1,
+		running: make(map[string]bool), waiting: make(map[string][]trigger),
+		results: make(chan result), followed: make(chan int64, 1), hold: hold,
+	}
+	began := time.Now()
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	if err := w.restore(ctx); err != nil {
+		return err
+	}
+	if err := w.start(ctx); err != nil {
+		return err
+	}
+	p.metrics.restored(ctx, time.Since(began))
+	w.log.InfoContext(ctx, "partition taken over", "cases", len(w.table.entries), "position", w.progress.next,
+		"producer_id", w.producer.id, "epoch", w.producer.epoch, "duration", time.Since(began))
+	o.enter("", p.cfg.Now())
+	return w.work(ctx)
+}
+
+// work is the worker's loop. It never waits for the slowest read: whatever has
+// been looked at is settled and committed, while other reads go on.
+//
+// ctx ends the taking of work; what has been looked at by then is committed on
+// a context of its own, bounded.
+func (w *worker) work(ctx context.Context) error {
+	finish, stop := outlive(ctx, finishTimeout)
+	defer stop()
+	reads, cancel := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+
+	fetched, failed := make(chan []*kgo.Record), make(chan error, 1)
+	w.spawn = func(f func(context.Context)) { background.Go(func() { f(reads) }) }
+	w.spawn(func(ctx context.Context) { w.fetch(ctx, fetched, failed) })
+	w.spawn(w.followGroup)
+	for {
+		if err := w.commitReady(finish); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		w.startDue()
+		if err := w.waitForWork(ctx, fetched, failed); err != nil {
+			return err
+		}
+	}
+}
+
+// waitForWork waits for one thing to happen, and then takes all results that
+// are there.
+func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, failed <-chan error) error {
+	if len(w.ready) > 0 {
+		return nil
+	}
+	if w.progress.outstanding() >= maxOutstanding || len(w.running) >= maxRunning {
+		fetched = nil
+	}
+	timer := time.NewTimer(w.untilDue())
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	case <-timer.C:
+	case recs := <-fetched:
+		for _, rec := range recs {
+			w.take(ctx, rec)
+		}
+	case r := <-w.results:
+		w.ready = append(w.ready, r)
+	}
+	for {
+		select {
+		case r := <-w.results:
+			w.ready = append(w.ready, r)
+		default:
+			return nil
+		}
+	}
+}
+
+// untilDue is the time until a retry may be due.
+func (w *worker) untilDue() time.Duration {
+	due := w.table.nextDue()
+	if due.IsZero() || len(w.running) >= maxRunning {
+		return forgetInterval
+	}
+	return min(max(due.Sub(w.p.cfg.Now()), time.Millisecond), forgetInterval)
+}
+
+// fetch polls the inbox until ctx ends.
+func (w *worker) fetch(ctx context.Context, fetched chan<- []*kgo.Record, failed chan<- error) {
+	for {
+		fetches := w.client.PollRecords(ctx, maxPoll)
+		if ctx.Err() != nil {
+			return
+		}
+		if err := fetchError(fetches); err != nil {
+			failed <- err
+			return
+		}
+		recs := fetches.Records()
+		if len(recs) == 0 {
+			continue
+		}
+		select {
+		case fetched <- recs:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// followGroup keeps the group's offset near the position, for lag monitoring.
+func (w *worker) followGroup(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case position := <-w.followed:
+			w.p.follow(ctx, w.partition, position)
+			if !wait(ctx, time.Second) {
+				return
+			}
+		}
+	}
+}
+
+// commitReady settles what is ready and commits it in one transaction. In the
+// careful times after a refused record each case goes alone.
+func (w *worker) commitReady(ctx context.Context) error {
+	for {
+		careful := w.hold.careful(w.p.cfg.Now())
+		limit := maxBatch
+		if careful {
+			limit = 1
+		}
+		results := w.ready[:min(limit, len(w.ready))]
+		w.ready = w.ready[len(results):]
+		b := w.settleAll(ctx, results, careful)
+		if b.empty() {
+			if len(w.ready) == 0 {
+				return nil
+			}
+			continue
+		}
+		if err := w.commitBatch(ctx, b); err != nil {
+			w.hold.blame(err, b, w.p.cfg.Now())
+			return err
+		}
+		w.committed(ctx, b)
+	}
+}
+
+// settleAll builds the batch of one transaction.
+func (w *worker) settleAll(ctx context.Context, results []result, careful bool) *batch {
+	b := &batch{position: w.position}
+	for _, r := range results {
+		if !w.settle(ctx, b, r) {
+			w.read(r.job) // an observation in doubt
+		}
+	}
+	if len(results) == 0 {
+		w.forgetOld(b)
+	}
+	letters := -1
+	if careful {
+		letters = 1
+		if len(results) > 0 {
+			letters = 0
+		}
+	}
+	position, due := w.progress.pass(letters)
+	b.letters = append(b.letters, due...)
+	b.position, b.moved = position, position != w.position
+	return b
+}
+
+// commitBatch writes the batch: events, dead letters, states and the position,
+// all or nothing.
+func (w *worker) commitBatch(ctx context.Context, b *batch) error {
+	records := b.events
+	for _, l := range b.letters {
+		records = append(records, w.letterRecord(l))
+	}
+	for i := range b.states {
+		s := &b.states[i]
+		var value []byte
+		if s.next != nil {
+			var err error
+			if value, err = schemas.EncodeCaseState(*s.next); err != nil {
+				return fmt.Errorf("encode case state: %w", err)
+			}
+		}
+		s.record = w.stateRecord(s.key, value)
+		records = append(records, s.record)
+	}
+	position, err := schemas.EncodePosition(schemas.Position{
+		InboxTopicID: w.inboxID, Partitions: int(w.p.count), Offset: b.position, OpeningID: w.opening, UpdatedAt: w.p.cfg.Now(),
+	})
+	if err != nil {
+		return fmt.Errorf("encode position: %w", err)
+	}
+	records = append(records, w.stateRecord(schemas.PositionKey, position))
+	return w.commit(ctx, records)
+}
+
+// committed takes what was committed into the table, and starts what waited.
+func (w *worker) committed(ctx context.Context, b *batch) {
+	w.position = b.position
+	for _, s := range b.states {
+		if s.next == nil {
+			w.table.forget(s.key)
+			continue
+		}
+		w.table.put(s.key, *s.next, s.record.Offset)
+		if s.next.Retry != nil {
+			w.table.wake(s.key, s.next.Retry.NotBefore)
+		}
+	}
+	w.p.metrics.committed(ctx, w.p.cfg.Now(), b)
+	for _, key := range b.looked {
+		w.release(key)
+	}
+	select {
+	case <-w.followed:
+	default:
+	}
+	w.followed <- b.position
+}
+
+// release ends the look at a case, and starts the next one if triggers came in
+// the meantime: the look under way may have been too early for them.
+func (w *worker) release(key string) {
+	delete(w.running, key)
+	next := w.waiting[key]
+	delete(w.waiting, key)
+	if len(next) > 0 {
+		w.look(key, next)
+	}
+}
+
+func (w *worker) stateRecord(key string, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: w.p.cfg.Topics.CaseState, Partition: w.partition, Key: []byte(key), Value: value}
+}
+
+// forgetOld writes tombstones for closed cases that the source, the inbox and
+// the dead letters have forgotten for long. State goes by clock only, never
+// because of a 404.
+func (w *worker) forgetOld(b *batch) {
+	now := w.p.cfg.Now()
+	if now.Sub(w.forgotten) < forgetInterval {
+		return
+	}
+	keys := w.table.old(now.Add(-w.p.cfg.ForgetAfter), func(status string) bool { return status == scr.CaseClosed })
+	if len(keys) <= maxBatch {
+		w.forgotten = now
+	} else {
+		keys = keys[:maxBatch]
+	}
+	for _, key := range keys {
+		if !w.running[key] {
+			b.states = append(b.states, stateChange{key: key})
+		}
+	}
+}
+
+// outlive returns a context that ends only some time after ctx does.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(out, func() { timer.Stop() })
+	})
+	return out, func() { release(); cancel(nil) }
+}
