@@ -3,7 +3,6 @@ package scr
 import (
 	"bytes"
 	"errors"
-	"math"
 	"strconv"
 
 	"github.com/go-jose/go-jose/v4/json"
@@ -207,7 +206,7 @@ func (c *wireCode) UnmarshalJSON(b []byte) error {
 	}
 	n, err := strconv.ParseInt(string(o.value.Code), 10, 32)
 	if err != nil {
-		return &shapeError{"a code of " + strconv.Itoa(math.MaxInt32) + " at most"}
+		return &shapeError{"a whole number of 32 bits"}
 	}
 	c.code = &Code{Code: int(n), Description: string(o.value.Description)}
 	return nil
