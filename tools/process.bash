@@ -8,6 +8,12 @@ fail() {
   exit 1
 }
 
+# lack WHAT: ends with 3, which tells the caller (internal/counterpart) that this machine lacks something, not that it broke.
+lack() {
+  echo "${0##*/}: needs $*" >&2
+  exit 3
+}
+
 # once DIR FUNCTION: fills DIR by FUNCTION TEMPORARY_DIR unless it is there; whoever comes second waits. DIR appears whole
 # or not at all, so an interrupted download is begun again.
 once() {
@@ -58,7 +64,10 @@ spawn() {
 alive() { [ -e "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null; }
 
 # signal NAME DIR
-signal() { kill "-$1" "$(cat "$2/pid")"; }
+signal() {
+  alive "$2" || fail "no process runs in $2"
+  kill "-$1" "$(cat "$2/pid")"
+}
 
 # end DIR [NAME]: ends the process by KILL, or by the signal NAME, and returns when it is gone. Paused ones are resumed.
 end() {

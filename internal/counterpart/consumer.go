@@ -1,0 +1,120 @@
+package counterpart
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const consumersScript = "consumers/run"
+
+// Language is that of a foreign consumer.
+type Language string
+
+// The languages: Python with Confluent's client and fastavro, Java with Apache
+// Kafka's client and Apache Avro.
+const (
+	Python Language = "python"
+	Java   Language = "java"
+)
+
+// Consumed is a record as a foreign consumer decoded it.
+type Consumed struct {
+	Partition int32             `json:"partition"`
+	Offset    int64             `json:"offset"`
+	Timestamp time.Time         `json:"timestamp"`
+	Key       string            `json:"key"`
+	Headers   map[string]string `json:"headers"`
+	// Value is a JSON object with sorted keys: times as RFC 3339 in
+	// milliseconds, bytes as hex.
+	Value json.RawMessage `json:"value"`
+}
+
+// Consume reads count committed records of the topic from its start with a
+// foreign consumer, by partition and offset. Schema is a registry's URL, or the
+// path of an .avsc file where values are in single-object encoding. A record
+// that does not decode, or too few of them within 30 s, fails the test.
+func Consume(t testing.TB, language Language, bootstrap, schema, topic string, count int) []Consumed {
+	t.Helper()
+	out := begin(t, reportConsumers, consumersScript, nil, string(language), bootstrap, schema, topic, strconv.Itoa(count))
+	records := make([]Consumed, 0, count)
+	for line := range strings.Lines(out) {
+		var r Consumed
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("read line of %s consumer: %v", language, err)
+		}
+		records = append(records, r)
+	}
+	slices.SortFunc(records, func(a, b Consumed) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	return records
+}
+
+// Raw is a record as kcat prints it: kcat knows no Avro.
+type Raw struct {
+	Partition int32
+	Offset    int64
+	Timestamp time.Time
+	Headers   string // name=value,name=value in the record's order
+	Key       string
+	Value     []byte
+}
+
+// kcatFormat is one line of numbers and headers; key and value follow with the
+// lengths that it names, for they may hold anything.
+const kcatFormat = `%p %o %T %K %S %h\n%k%s\n`
+
+// Kcat reads the first count committed records of the topic with kcat, by
+// partition and offset.
+func Kcat(t testing.TB, bootstrap, topic string, count int) []Raw {
+	t.Helper()
+	out := begin(t, reportConsumers, consumersScript, nil, "kcat", "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning",
+		"-X", "isolation.level=read_committed", "-c", strconv.Itoa(count), "-f", kcatFormat)
+	records, err := parseKcat(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(records, func(a, b Raw) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	return records
+}
+
+func parseKcat(out string) ([]Raw, error) {
+	var records []Raw
+	for out != "" {
+		head, rest, ok := strings.Cut(out, "\n")
+		fields := strings.SplitN(head, " ", 6)
+		if !ok || len(fields) != 6 {
+			return nil, fmt.Errorf("parse kcat: no line of numbers and headers: %q", head)
+		}
+		var numbers [5]int64
+		for i := range numbers {
+			n, err := strconv.ParseInt(fields[i], 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("parse kcat: %w", err)
+			}
+			numbers[i] = n
+		}
+		key, value := max(numbers[3], 0), max(numbers[4], 0) // -1 is null
+		if int64(len(rest)) < key+value+1 {
+			return nil, fmt.Errorf("parse kcat: record %d/%d is cut", numbers[0], numbers[1])
+		}
+		records = append(records, Raw{
+			Partition: int32(numbers[0]),
+			Offset:    numbers[1],
+			Timestamp: time.UnixMilli(numbers[2]).UTC(),
+			Headers:   fields[5],
+			Key:       rest[:key],
+			Value:     []byte(rest[key : key+value]),
+		})
+		out = rest[key+value+1:]
+	}
+	return records, nil
+}

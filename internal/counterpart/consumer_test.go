@@ -1,0 +1,272 @@
+package counterpart_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/counterpart"
+	"postident-bridge/schemas"
+)
+
+// at is a time with milliseconds, so that a reader that cuts them is found out.
+func at(minute int) time.Time {
+	return time.Date(2026, time.February, 28, 23, minute, 59, 987_000_000, time.UTC)
+}
+
+// events hold every field once set and once null, every type of field, and
+// text beyond ASCII and beyond the Basic Multilingual Plane.
+func events() []schemas.StatusChanged {
+	final := schemas.StatusChanged{
+		EventID:           "9b6c2d6e-64d4-5d5e-8c7e-0d1f0a3b5c7d",
+		ClientID:          "TESTCLIENT",
+		CaseID:            "7F3KQ2ZP",
+		ReferenceID:       new("Auftrag №4711 – \"ä€𝄞\" <&>"),
+		Sequence:          1 << 40,
+		PreviousEventHash: new([]byte{0x00, 0x7f, 0x80, 0xff}),
+		Method:            schemas.MethodVideo,
+		RegulatoryClass:   schemas.RegulatoryClassGwG,
+		StatusType:        schemas.StatusTypeFinal,
+		Status:            schemas.StatusDeclined,
+		SubStatus:         &schemas.StatusCode{Code: 11, Description: new("Fraud suspicion")},
+		SubStatusReason:   &schemas.StatusCode{Code: 110},
+		Identification: &schemas.Identification{
+			Created: at(1), Modified: at(2), IdentificationTime: new(at(3)), Primary: true,
+		},
+		CaseStatus: schemas.CaseStatus{
+			Status: schemas.CaseProgressClosed, Created: at(0), Modified: at(4), ValidUntil: new(at(59)), Archived: true,
+		},
+		AccountingData: &schemas.AccountingData{AccountingNumber: new("5012345678")},
+		Records: []schemas.RecordMetadata{
+			{RecordID: "rec-1", MimeType: new("image/jpeg"), Reference: new("records/rec-1")},
+			{RecordID: "rec-2"},
+		},
+		ObservedAt:   at(5),
+		ObservedBy:   schemas.SourceWebhook,
+		Anomaly:      new(schemas.AnomalyAfterFinal),
+		ResultDigest: new([]byte{}),
+	}
+	caseOnly := schemas.StatusChanged{
+		EventID:         "0e3b2c1d-1111-5222-8333-444455556666",
+		ClientID:        "TESTCLIENT",
+		CaseID:          "AAAA_-09",
+		Sequence:        1,
+		Method:          schemas.MethodNone,
+		RegulatoryClass: schemas.RegulatoryClassMobility,
+		StatusType:      schemas.StatusTypeProgress,
+		Status:          schemas.StatusNone,
+		CaseStatus:      schemas.CaseStatus{Status: schemas.CaseProgressUnknown, StatusText: new("paused"), Created: at(0), Modified: at(0)},
+		Records:         []schemas.RecordMetadata{},
+		ObservedAt:      at(6),
+		ObservedBy:      schemas.SourceSweep,
+	}
+	unknown := final
+	unknown.CaseID, unknown.Method, unknown.MethodText = "ZZ", schemas.MethodUnknown, new("hologram")
+	unknown.Status, unknown.StatusText = schemas.StatusUnknown, new("half done")
+	return []schemas.StatusChanged{final, caseOnly, unknown}
+}
+
+// statusRecord frames an event as design.md section 3 has it: keyed by caseId,
+// CloudEvents in binary mode, the tags.
+func statusRecord(t *testing.T, topic string, encoder *schemas.StatusEncoder, event schemas.StatusChanged) *kgo.Record {
+	t.Helper()
+	value, err := encoder.Encode(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &kgo.Record{Topic: topic, Key: []byte(event.CaseID), Value: value, Timestamp: time.Date(2026, time.March, 1, 0, 0, 0, int(event.Sequence%999)*1_000_000, time.UTC)}
+	for _, h := range [][2]string{
+		{"ce_specversion", "1.0"},
+		{"ce_id", event.EventID},
+		{"ce_source", "/scr/" + event.ClientID},
+		{"ce_type", "postident.identification." + string(event.StatusType) + ".v1"},
+		{"ce_subject", event.CaseID},
+		{"ce_time", event.CaseStatus.Modified.Format(time.RFC3339)},
+		{"content-type", encoder.ContentType()},
+		{"method", string(event.Method)},
+		{"regulatory-class", string(event.RegulatoryClass)},
+		{"status-type", string(event.StatusType)},
+		{"client-id", event.ClientID},
+		{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+	} {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+	}
+	return r
+}
+
+func TestForeignConsumersReadWhatGoReads(t *testing.T) {
+	t.Parallel()
+	kafka := counterpart.SharedKafka(t)
+	for _, framing := range []string{"confluent", "single-object"} {
+		t.Run(framing, func(t *testing.T) {
+			t.Parallel()
+			topic := "postident.status.v1." + framing
+			encoder, lookup, schema := schemas.NewSingleObjectStatusEncoder(), schemaLookup(nil), schemaFile(t)
+			if framing == "confluent" {
+				registry := counterpart.StartRegistry(t, kafka)
+				client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}})
+				id, err := client.Register(t.Context(), schemas.Subject(topic))
+				if err != nil {
+					t.Fatal(err)
+				}
+				encoder, lookup, schema = schemas.NewConfluentStatusEncoder(id), client.SchemaByID, registry.URL
+			}
+			client := newClient(t, kafka, kgo.TransactionalID(t.Name()))
+			createTopic(t, client, topic, 3)
+			produceAround(t, client, topic, encoder)
+
+			raw := readAll(t, kafka, topic, len(events()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+			want := decoded(t, raw, schemas.NewStatusDecoder(lookup))
+			for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
+				t.Run(string(language), func(t *testing.T) {
+					t.Parallel()
+					got := comparable(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("reads otherwise than Go (-Go +%s):\n%s", language, diff)
+					}
+				})
+			}
+			t.Run("kcat", func(t *testing.T) {
+				t.Parallel()
+				if diff := cmp.Diff(undecoded(raw), counterpart.Kcat(t, kafka.Bootstrap, topic, len(raw))); diff != "" {
+					t.Errorf("reads otherwise than Go (-Go +kcat):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// produceAround commits the events in transactions of their own, and aborts one
+// between, which nobody may read.
+func produceAround(t *testing.T, client *kgo.Client, topic string, encoder *schemas.StatusEncoder) {
+	t.Helper()
+	for i, event := range events() {
+		for _, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
+			event := event
+			if end == kgo.TryAbort {
+				event.EventID = fmt.Sprintf("aborted-%d", i)
+			}
+			if err := client.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.ProduceSync(t.Context(), statusRecord(t, topic, encoder, event)).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.EndTransaction(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// schemaLookup is the type of StatusDecoder's lookup; its nil knows no registry.
+type schemaLookup = func(ctx context.Context, id int) (string, error)
+
+func schemaFile(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../schemas/status_changed.avsc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// line is what is compared: a record with its value decoded to plain JSON types.
+type line struct {
+	Partition int32
+	Offset    int64
+	Timestamp time.Time
+	Key       string
+	Headers   map[string]string
+	Value     any
+}
+
+func comparable(t *testing.T, records []counterpart.Consumed) []line {
+	t.Helper()
+	var lines []line
+	for _, r := range records {
+		l := line{r.Partition, r.Offset, r.Timestamp.UTC(), r.Key, r.Headers, nil}
+		if err := json.Unmarshal(r.Value, &l.Value); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func decoded(t *testing.T, records []*kgo.Record, decoder *schemas.StatusDecoder) []line {
+	t.Helper()
+	var lines []line
+	for _, r := range records {
+		event, err := decoder.Decode(t.Context(), r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := line{r.Partition, r.Offset, r.Timestamp.UTC(), string(r.Key), map[string]string{}, plain(reflect.ValueOf(event))}
+		for _, h := range r.Headers {
+			l.Headers[h.Key] = string(h.Value)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func undecoded(records []*kgo.Record) []counterpart.Raw {
+	var raw []counterpart.Raw
+	for _, r := range records {
+		var headers []string
+		for _, h := range r.Headers {
+			headers = append(headers, h.Key+"="+string(h.Value))
+		}
+		raw = append(raw, counterpart.Raw{
+			Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp.UTC(),
+			Headers: strings.Join(headers, ","), Key: string(r.Key), Value: r.Value,
+		})
+	}
+	return raw
+}
+
+// plain turns a decoded record into what the consumers' JSON decodes to, by the
+// names of the schema.
+func plain(v reflect.Value) any {
+	switch value := v.Interface().(type) {
+	case time.Time:
+		return value.UTC().Format("2006-01-02T15:04:05.000Z")
+	case []byte:
+		return hex.EncodeToString(value)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return plain(v.Elem())
+	case reflect.Struct:
+		fields := map[string]any{}
+		for field, value := range v.Fields() {
+			fields[field.Tag.Get("avro")] = plain(value)
+		}
+		return fields
+	case reflect.Slice:
+		items := make([]any, 0, v.Len())
+		for i := range v.Len() {
+			items = append(items, plain(v.Index(i)))
+		}
+		return items
+	case reflect.String:
+		return v.String()
+	case reflect.Bool:
+		return v.Bool()
+	default:
+		return float64(v.Int()) // as JSON gives it; panics for what no schema holds
+	}
+}

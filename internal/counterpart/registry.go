@@ -1,0 +1,56 @@
+package counterpart
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+const registryScript = "tools/registry"
+
+// Registry is a real schema registry, Apicurio's by its Confluent-compatible
+// API. Its level of compatibility is BACKWARD until something sets another.
+// Unlike Confluent's, it counts a schema that differs only in doc or defaults as
+// the old one.
+type Registry struct {
+	// URL is the base of its API, without credentials.
+	URL string
+
+	dir string
+}
+
+// StartRegistry starts a registry that ends with the test. It keeps its schemas
+// in the cluster, or in a file if that is nil.
+func StartRegistry(t testing.TB, kafka *Kafka) *Registry {
+	t.Helper()
+	if kafka == nil {
+		return startRegistry(t, nil)
+	}
+	return startRegistry(t, nil, "0", kafka.Bootstrap)
+}
+
+// StartSecuredRegistry starts a registry that asks for basic authentication.
+func StartSecuredRegistry(t testing.TB, username, password string) *Registry {
+	t.Helper()
+	return startRegistry(t, []string{"REGISTRY_AUTH=" + username + ":" + password})
+}
+
+func startRegistry(t testing.TB, env []string, args ...string) *Registry {
+	t.Helper()
+	r := &Registry{dir: temporaryDir(t, "registry")}
+	t.Cleanup(func() {
+		signal(t, registryScript, "down", r.dir)
+		if err := os.RemoveAll(r.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	url := begin(t, reportRegistry, registryScript, append(env, owner("REGISTRY_OWNER")), append([]string{"up", r.dir}, args...)...)
+	r.URL = strings.TrimSpace(url)
+	return r
+}
+
+// Pause stops the registry's process where it stands (SIGSTOP).
+func (r *Registry) Pause(t testing.TB) { t.Helper(); signal(t, registryScript, "pause", r.dir) }
+
+// Resume lets a paused registry go on (SIGCONT).
+func (r *Registry) Resume(t testing.TB) { t.Helper(); signal(t, registryScript, "resume", r.dir) }

@@ -1,0 +1,97 @@
+package counterpart_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"postident-bridge/internal/counterpart"
+	"postident-bridge/schemas"
+)
+
+func newRegistryClient(t *testing.T, cfg schemas.RegistryConfig) *schemas.Registry {
+	t.Helper()
+	r, err := schemas.NewRegistry(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestARealRegistry(t *testing.T) {
+	t.Parallel()
+	registry := counterpart.StartRegistry(t, nil)
+	client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}, Timeout: 5 * time.Second})
+	raw, err := sr.NewClient(sr.URLs(registry.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := schemas.Subject("postident.status.v1")
+
+	t.Run("takes and checks our schema", func(t *testing.T) {
+		var missing *schemas.NotRegisteredError
+		if _, err := client.Check(t.Context(), subject); !errors.As(err, &missing) {
+			t.Fatalf("checked an empty registry with %v, want not registered", err)
+		}
+		id, err := client.Register(t.Context(), subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := client.Register(t.Context(), subject); err != nil || again != id {
+			t.Errorf("registered again as %d, %v; want %d", again, err, id)
+		}
+		if checked, err := client.Check(t.Context(), subject); err != nil || checked != id {
+			t.Errorf("checked as %d, %v; want %d", checked, err, id)
+		}
+		for _, level := range raw.Compatibility(t.Context(), subject) {
+			if level.Err != nil || level.Level != sr.CompatFullTransitive {
+				t.Errorf("level is %v, %v; want FULL_TRANSITIVE", level.Level, level.Err)
+			}
+		}
+	})
+
+	t.Run("refuses our schema among foreign ones", func(t *testing.T) {
+		foreign := sr.Schema{Type: sr.TypeAvro, Schema: `{"type":"record","name":"Other","fields":[{"name":"a","type":"long"}]}`}
+		subject := schemas.Subject("someone-elses")
+		if _, err := raw.CreateSchema(t.Context(), subject, foreign); err != nil {
+			t.Fatal(err)
+		}
+		var incompatible *schemas.IncompatibleError
+		if _, err := client.Check(t.Context(), subject); !errors.As(err, &incompatible) {
+			t.Errorf("checked with %v, want incompatible", err)
+		}
+		if _, err := client.Register(t.Context(), subject); !errors.As(err, &incompatible) {
+			t.Errorf("registered with %v, want incompatible", err)
+		}
+	})
+
+	t.Run("is given up in time when paused", func(t *testing.T) {
+		hasty := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}, Timeout: 500 * time.Millisecond})
+		registry.Pause(t)
+		if _, err := hasty.Check(t.Context(), subject); err == nil {
+			t.Error("a paused registry answered")
+		}
+		registry.Resume(t)
+		if _, err := client.Check(t.Context(), subject); err != nil {
+			t.Errorf("a resumed registry does not answer: %v", err)
+		}
+	})
+}
+
+func TestARealRegistryAsksForItsPassword(t *testing.T) {
+	t.Parallel()
+	registry := counterpart.StartSecuredRegistry(t, "bridge", "canary-password")
+	subject := schemas.Subject("postident.status.v1")
+	config := schemas.RegistryConfig{URLs: []string{registry.URL}, Username: "bridge", Password: "canary-password"}
+	if _, err := newRegistryClient(t, config).Register(t.Context(), subject); err != nil {
+		t.Errorf("registered with the password: %v", err)
+	}
+	config.Password = "wrong"
+	var response *sr.ResponseError
+	if _, err := newRegistryClient(t, config).Check(t.Context(), subject); !errors.As(err, &response) || response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("checked with a wrong password with %v, want status 401", err)
+	}
+}
