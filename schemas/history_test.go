@@ -266,6 +266,31 @@ func isDefault(v any) bool {
 	return v == nil || isArray && len(array) == 0 || !isArray && slices.Contains([]any{false, 0.0, "", "unknown"}, v)
 }
 
+func TestNewerReadersMayOnlyAddDefaults(t *testing.T) {
+	t.Parallel()
+	const golden = `{"a":1,"list":[{"b":"x"}],"none":null}`
+	tests := []struct {
+		name, read  string
+		exact, same bool
+	}{
+		{"alike", golden, true, true},
+		{"alike, by a newer reader", golden, false, true},
+		{"defaults added", `{"a":1,"list":[{"b":"x","c":""}],"none":null,"d":null,"e":[],"f":false,"g":0,"h":"unknown"}`, false, true},
+		{"defaults added by the release itself", `{"a":1,"list":[{"b":"x"}],"none":null,"d":null}`, true, false},
+		{"a value added", `{"a":1,"list":[{"b":"x"}],"none":null,"d":7}`, false, false},
+		{"a value added within", `{"a":1,"list":[{"b":"x","c":"y"}],"none":null}`, false, false},
+		{"a value lost", `{"a":0,"list":[{"b":"x"}],"none":null}`, false, false},
+		{"a field lost", `{"list":[{"b":"x"}],"none":null}`, false, false},
+		{"an item lost", `{"a":1,"list":[],"none":null}`, false, false},
+		{"an item added", `{"a":1,"list":[{"b":"x"},{"b":""}],"none":null}`, false, false},
+	}
+	for _, tt := range tests {
+		if diff := diffJSON(t, []byte(golden), []byte(tt.read), tt.exact); (diff == "") != tt.same {
+			t.Errorf("%s: same %v, diff %q", tt.name, !tt.same, diff)
+		}
+	}
+}
+
 // releases lists the entries, oldest first.
 func releases(tb testing.TB) []string {
 	tb.Helper()
