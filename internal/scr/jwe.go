@@ -47,15 +47,17 @@ const (
 )
 
 // kindOf decides from the body alone: the Content-Type of an encrypted answer is
-// not documented (facts 1.11). A JWE that was cut short is still one; its first
-// byte stands for the brace of its header.
+// not documented (facts 1.11). A JWE that was cut short is still one; it begins
+// with the brace of its header in base64url, nearly always followed by a quote.
 func kindOf(body []byte) bodyKind {
 	switch {
 	case len(body) == 0:
 		return bodyOther
 	case body[0] == '{' || body[0] == '[':
 		return bodyJSON
-	case body[0] == 'e' && bytes.IndexByte(body, '.') > 0 && !slices.ContainsFunc(body, foreignToJWE):
+	case slices.ContainsFunc(body, foreignToJWE):
+		return bodyOther
+	case bytes.HasPrefix(body, []byte("ey")), body[0] == 'e' && bytes.IndexByte(body, '.') > 0:
 		return bodyJWE
 	default:
 		return bodyOther

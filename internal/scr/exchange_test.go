@@ -1,0 +1,346 @@
+package scr_test
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postident-bridge/internal/scr"
+)
+
+func TestCaseMapsStatuses(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		status     int
+		retryAfter string
+		want       error
+	}{
+		"7.7 401":                  {401, "", &scr.UnauthorisedError{Status: 401}},
+		"C15 403":                  {403, "", &scr.UnauthorisedError{Status: 403}},
+		"7.7 404":                  {404, "", &scr.NotYetError{}},
+		"429 with seconds":         {429, "120", &scr.UnavailableError{Status: 429, RetryAfter: 2 * time.Minute}},
+		"429 with a date":          {429, "Sun, 01 Mar 2026 12:00:30 GMT", &scr.UnavailableError{Status: 429, RetryAfter: 30 * time.Second}},
+		"429 without":              {429, "", &scr.UnavailableError{Status: 429}},
+		"408":                      {408, "", &scr.UnavailableError{Status: 408}},
+		"500":                      {500, "", &scr.UnavailableError{Status: 500}},
+		"502":                      {502, "", &scr.UnavailableError{Status: 502}},
+		"503 with seconds":         {503, "1", &scr.UnavailableError{Status: 503, RetryAfter: time.Second}},
+		"599":                      {599, "", &scr.UnavailableError{Status: 599}},
+		"C19 400":                  {400, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 400}},
+		"409":                      {409, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 409}},
+		"410 is not 404":           {410, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 410}},
+		"204 has no case":          {204, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 204}},
+		"201 is not for reads":     {201, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 201}},
+		"304 without being asked":  {304, "", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 304}},
+		"401 has no Retry-After":   {401, "5", &scr.UnauthorisedError{Status: 401}},
+		"500 with a foolish value": {500, "soon", &scr.UnavailableError{Status: 500}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if tt.retryAfter != "" {
+					w.Header().Set("Retry-After", tt.retryAfter)
+				}
+				w.WriteHeader(tt.status)
+				io.WriteString(w, `{"errors":[{"key":"CANARY","reason":"Erika Mustermann"}]}`)
+			}))
+			cfg.Now = func() time.Time { return now }
+			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+			if !equalErrors(err, tt.want) {
+				t.Errorf("got %#v, want %#v", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("the error quotes the answer: %v", err)
+			}
+		})
+	}
+}
+
+// equalErrors compares errors of the four kinds by value.
+func equalErrors(a, b error) bool {
+	switch want := b.(type) {
+	case *scr.UnauthorisedError:
+		got, ok := a.(*scr.UnauthorisedError)
+		return ok && *got == *want
+	case *scr.NotYetError:
+		_, ok := a.(*scr.NotYetError)
+		return ok
+	case *scr.UnavailableError:
+		got, ok := a.(*scr.UnavailableError)
+		return ok && *got == *want
+	case *scr.RejectedError:
+		got, ok := a.(*scr.RejectedError)
+		return ok && *got == *want
+	default:
+		return false
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]time.Duration{
+		"":                                0,
+		"0":                               0,
+		" 7 ":                             7 * time.Second,
+		"-7":                              0,
+		"1.5":                             0,
+		"86401":                           24 * time.Hour,
+		"2147483647":                      24 * time.Hour,
+		"99999999999999999999":            0,
+		"Sun, 01 Mar 2026 11:59:59 GMT":   0,
+		"Sun, 01 Mar 2026 12:00:01 GMT":   time.Second,
+		"Sunday, 01-Mar-26 12:00:01 GMT":  time.Second, // the obsolete forms of RFC 9110, 5.6.7
+		"Sun Mar  1 12:00:01 2026":        time.Second,
+		"Sun, 01 Mar 2036 12:00:00 GMT":   24 * time.Hour,
+		"Sun, 01 Mar 2026 12:00:01 +0000": 0,
+	}
+	for value, want := range tests {
+		if got := scr.RetryAfter(value, now); got != want {
+			t.Errorf("%q: got %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestCaseFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
+		t.Error("the credentials went elsewhere")
+	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		cfg := testConfig(serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere+r.URL.Path, status)
+		}))
+		_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+		if !equalErrors(err, &scr.RejectedError{Reason: scr.RejectedStatus, Status: status}) {
+			t.Errorf("%d: got %v", status, err)
+		}
+	}
+}
+
+// hijack answers with raw bytes and cuts the connection.
+func hijack(t *testing.T, raw string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, raw)
+		conn.Close()
+	}
+}
+
+func TestCaseConnectionFaults(t *testing.T) {
+	t.Parallel()
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	untrusted.StartTLS()
+	t.Cleanup(untrusted.Close)
+	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	tests := map[string]struct {
+		url    string
+		status int
+		text   string
+	}{
+		"refused":                        {closed.URL, 0, "refused"},
+		"certificate not trusted":        {untrusted.URL, 0, "certificate"},
+		"HTTP where HTTPS is expected":   {strings.Replace(plain, "http:", "https:", 1), 0, "HTTP"},
+		"cut before the answer":          {serve(t, hijack(t, "")), 0, "connection broken"},
+		"not HTTP":                       {serve(t, hijack(t, "CANARY CANARY\r\n\r\n")), 0, "connection broken"},
+		"malformed header":               {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nCANARY\r\n\r\n")), 0, "connection broken"},
+		"cut in the body":                {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"caseId\":\"CANARY")), 200, "connection broken"},
+		"malformed chunk":                {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nCANARY\r\n")), 200, "connection broken"},
+		"content encoding that is not":   {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nCANARYCANARY")), 200, "connection broken"},
+		"transport of one's own failing": {"https://postident.example", 0, "connection broken"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(tt.url)
+			if tt.url == "https://postident.example" {
+				cfg.Transport = failing{}
+			}
+			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+			var unavailable *scr.UnavailableError
+			if !errors.As(err, &unavailable) || unavailable.Status != tt.status || unavailable.RetryAfter != 0 || !strings.Contains(err.Error(), tt.text) {
+				t.Fatalf("got %#v: %v", err, err)
+			}
+			for _, hidden := range append(secrets, "CANARY") {
+				if strings.Contains(err.Error(), hidden) {
+					t.Errorf("the error shows %q: %v", hidden, err)
+				}
+			}
+		})
+	}
+}
+
+// failing is a transport whose error quotes what it should not.
+type failing struct{}
+
+func (failing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, errors.New("CANARY " + r.Header.Get("Authorization"))
+}
+
+func TestCaseTimeout(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	tests := map[string]struct {
+		h      http.HandlerFunc
+		status int
+	}{
+		"no answer": {func(_ http.ResponseWriter, r *http.Request) {
+			waitFor(r.Context(), release)
+		}, 0},
+		"no end of the body": {func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "{")
+			http.NewResponseController(w).Flush()
+			waitFor(r.Context(), release)
+		}, 200},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(serve(t, tt.h))
+			cfg.Timeout = 100 * time.Millisecond
+			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+			var unavailable *scr.UnavailableError
+			if !errors.As(err, &unavailable) || unavailable.Status != tt.status || !strings.Contains(err.Error(), "no answer in time") {
+				t.Errorf("got %#v", err)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Error("the client's own timeout looks like the caller's")
+			}
+		})
+	}
+}
+
+func waitFor(ctx context.Context, release <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-release:
+	}
+}
+
+func TestCaseReturnsTheCallersEnd(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before the answer", "within the body"} {
+		t.Run("cancelled "+when, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			cfg := testConfig(serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if when == "within the body" {
+					io.WriteString(w, "{")
+					http.NewResponseController(w).Flush()
+				}
+				cancel()
+				<-r.Context().Done()
+			}))
+			_, err := newClient(t, cfg).Case(ctx, sampleID)
+			wantCallersEnd(t, err, context.Canceled)
+		})
+	}
+	t.Run("deadline", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		cfg := testConfig(serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		_, err := newClient(t, cfg).Case(ctx, sampleID)
+		wantCallersEnd(t, err, context.DeadlineExceeded)
+	})
+	t.Run("ended before", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := newClient(t, testConfig("https://postident.example")).Case(ctx, sampleID)
+		wantCallersEnd(t, err, context.Canceled)
+	})
+}
+
+func wantCallersEnd(t *testing.T, err, want error) {
+	t.Helper()
+	var unavailable *scr.UnavailableError
+	if !errors.Is(err, want) || errors.As(err, &unavailable) {
+		t.Errorf("got %v, want %v and nothing of the account", err, want)
+	}
+}
+
+func TestCaseStopsReadingAtTheLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 20
+	t.Run("endless", func(t *testing.T) {
+		t.Parallel()
+		ended := make(chan struct{})
+		cfg := testConfig(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			defer close(ended)
+			for block := make([]byte, 64<<10); ; {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}))
+		cfg.MaxBodyBytes = limit
+		_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+		wantRejected(t, err, scr.RejectedTooLarge)
+		<-ended // the connection was closed on the sender
+	})
+	t.Run("a gzip bomb", func(t *testing.T) {
+		t.Parallel()
+		cfg := testConfig(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			z.Write(make([]byte, 64*limit))
+			z.Close()
+		}))
+		cfg.MaxBodyBytes = limit
+		_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+		wantRejected(t, err, scr.RejectedTooLarge)
+	})
+}
+
+func TestCaseReusesConnections(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path[len(r.URL.Path)-6:] {
+		case "A/full":
+			http.Error(w, strings.Repeat("x", 10_000), http.StatusNotFound)
+		default:
+			encryptFor(t, w, r, readFile(t, "case-video-success.json"))
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	client := newClient(t, testConfig(s.URL))
+	for range 3 {
+		if _, err := client.Case(t.Context(), sampleID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Case(t.Context(), "A"); !equalErrors(err, &scr.NotYetError{}) {
+			t.Fatal(err)
+		}
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections for six reads in a row, want 1", n)
+	}
+}

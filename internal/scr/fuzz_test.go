@@ -1,0 +1,162 @@
+package scr_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"postident-bridge/internal/scr"
+)
+
+func FuzzParseWebhook(f *testing.F) {
+	for _, s := range []string{
+		`{"caseId":"YR9W91GEZK24","referenceId":"REF_101485489"}`, `{"caseId":"A","referenceId":null}`,
+		`{"caseId":"A","caseId":"B"}`, `{"caseId":1e5}`, `{"caseId":"\u0041\ud800"}`, `{"caseId":{}}`, `[]`, `{`, ``, "{\"a\":\xff}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		w, err := scr.ParseWebhook(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was written to")
+		}
+		if err != nil {
+			var refused *scr.WebhookError
+			if !errors.As(err, &refused) || w != (scr.Webhook{}) {
+				t.Fatalf("%+v, %v", w, err)
+			}
+			return
+		}
+		if !scr.ValidCaseID(w.CaseID) {
+			t.Fatalf("caseId %q", w.CaseID)
+		}
+		// A second, unrelated parser agrees wherever it knows the shape.
+		var other struct {
+			CaseID any `json:"caseId"`
+		}
+		var fields map[string]any
+		if err := errors.Join(json.Unmarshal(body, &other), json.Unmarshal(body, &fields)); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		if text, ok := fields["caseId"].(string); ok && text != w.CaseID {
+			t.Fatalf("%q, encoding/json has %q", w.CaseID, text)
+		}
+	})
+}
+
+func FuzzParseCase(f *testing.F) {
+	f.Add(readFile(f, "case-video-success.json"))
+	for _, s := range []string{
+		`{` + headJSON + `}`,
+		`{` + headJSON + `,"identifications":[` + videoJSON + `,` + basicJSON + `,` + videoJSON + `],"primaryIdentification":` + basicJSON + `}`,
+		withStatus(`,"subStatus":{"code":"11","description":"x"},"subStatusReason":{},"identificationTime":"2024-01-01T11:00:00.5Z"`),
+		`{` + headJSON + `,"primaryIdent":{"records":[{"recordId":1},{"recordId":1}],"drivingLicense":{"records":[{"recordId":"2"}]}},"identificationDocument":{"records":[{"recordId":"1"}]}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		c, err := scr.ParseCase(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was written to")
+		}
+		if err != nil {
+			var rejected *scr.RejectedError
+			if !errors.As(err, &rejected) || rejected.Reason != scr.RejectedJSON && rejected.Reason != scr.RejectedCase {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !json.Valid(body) {
+			t.Fatal("accepted what encoding/json refuses")
+		}
+		checkCase(t, c)
+		again, err := scr.ParseCase(body)
+		if err != nil || !cmp.Equal(c, again) {
+			t.Fatalf("a second look differs: %v\n%s", err, cmp.Diff(c, again))
+		}
+	})
+}
+
+// checkCase holds a decoded case against what ParseCase promises.
+func checkCase(t *testing.T, c scr.Case) {
+	t.Helper()
+	if !scr.ValidCaseID(c.CaseID) || c.Status.Created.IsZero() || c.Status.Modified.IsZero() {
+		t.Fatalf("a case without identity: %+v", c)
+	}
+	times := []time.Time{c.Status.Created, c.Status.Modified, c.Status.ValidUntil}
+	primaries := 0
+	for n, i := range c.Identifications {
+		times = append(times, i.Created, i.Modified, i.IdentificationTime)
+		if i.Primary {
+			primaries++
+		}
+		if i.Created.IsZero() || i.Modified.IsZero() {
+			t.Fatalf("an identification without identity: %+v", i)
+		}
+		if slices.ContainsFunc(c.Identifications[:n], func(o scr.Identification) bool {
+			return o.Method == i.Method && o.Created.Equal(i.Created)
+		}) {
+			t.Fatalf("(%s, %v) twice", i.Method, i.Created)
+		}
+		for r, rec := range i.Records {
+			if rec == (scr.Record{}) || slices.Contains(i.Records[:r], rec) {
+				t.Fatalf("record %+v empty or twice", rec)
+			}
+		}
+	}
+	if primaries != min(1, len(c.Identifications)) {
+		t.Fatalf("%d primaries of %d", primaries, len(c.Identifications))
+	}
+	for _, at := range times {
+		if at.Location() != time.UTC || at.Nanosecond()%int(time.Millisecond) != 0 {
+			t.Fatalf("time %v is not in UTC and milliseconds", at)
+		}
+	}
+}
+
+func FuzzDecrypt(f *testing.F) {
+	public := scr.PublicOf(sharedKey())
+	for _, enc := range []jose.ContentEncryption{jose.A128CBC_HS256, jose.A256GCM} {
+		for _, zip := range []jose.CompressionAlgorithm{jose.NONE, jose.DEFLATE} {
+			body := encrypt(f, public, jose.RSA_OAEP_256, enc, zip, []byte(`{"caseId":"A"}`))
+			f.Add(body)
+			f.Add(body[:len(body)/2])
+			f.Add(reheader(body, `{"alg":"RSA-OAEP","enc":"A128GCM","zip":"DEF"}`))
+			f.Add(reheader(body, `{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":1000000000,"p2s":"AAAA"}`))
+		}
+	}
+	f.Add([]byte("e...."))
+	f.Add([]byte("eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMjU2R0NNIn0....."))
+	const limit = 1 << 16
+	f.Fuzz(func(t *testing.T, body []byte) {
+		plain, err := scr.Decrypt(body, sharedKey(), false, limit)
+		if err == nil {
+			if len(plain) > limit {
+				t.Fatalf("%d bytes over the limit", len(plain)-limit)
+			}
+			return
+		}
+		var rejected *scr.RejectedError
+		if !errors.As(err, &rejected) || plain != nil {
+			t.Fatalf("%d bytes, %v", len(plain), err)
+		}
+		switch rejected.Reason {
+		case scr.RejectedDecrypt, scr.RejectedAlgorithm, scr.RejectedTooLarge:
+		default:
+			t.Fatalf("reason %s", rejected.Reason)
+		}
+		for _, name := range []string{rejected.Alg, rejected.Enc} {
+			if len(name) > 32 || bytes.ContainsFunc([]byte(name), func(c rune) bool { return c < '+' || c > 'z' }) {
+				t.Fatalf("name %q", name)
+			}
+		}
+	})
+}
