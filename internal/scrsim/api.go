@@ -1,0 +1,330 @@
+package scrsim
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// apiPath is the real host's base path (guide 7.2.3).
+const apiPath = "/api/scr/v1/{clientId}/cases"
+
+// operation is one operation of the API.
+type operation struct {
+	// status says that it gives status data only: partners may call it.
+	status bool
+	// partner says that partners may call it although it gives no status.
+	partner bool
+	// list of C15: a partner may get it as status data.
+	fullList bool
+	// plain says that it is never encrypted: POST and PATCH (facts 1.9).
+	plain bool
+	run   func(*call) (reply, error)
+}
+
+// call is one authenticated request.
+type call struct {
+	r      *http.Request
+	acct   *account
+	cred   Credential
+	status bool // give status data only
+}
+
+// reply is what an operation answers before it is encoded.
+type reply struct {
+	code   int
+	body   any
+	header http.Header
+	shown  []shownChange
+}
+
+// apiError is an answer other than success.
+type apiError struct {
+	code   int
+	key    string
+	reason string
+}
+
+func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.code, e.key, e.reason) }
+
+func refuse(code int, key, reason string) error {
+	return &apiError{code: code, key: key, reason: reason}
+}
+
+// routes is every path, each with and without a slash at its end (facts C13).
+func (s *Simulator) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(method, path string, op operation) {
+		mux.HandleFunc(method+" "+path, s.serve(op))
+		mux.HandleFunc(method+" "+path+"/{$}", s.serve(op))
+	}
+	single := func(all, status bool) operation {
+		return operation{status: status, run: func(c *call) (reply, error) { return s.getCase(c, all) }}
+	}
+	list := func(all, status bool) operation {
+		return operation{
+			status: status, fullList: all && !status,
+			run: func(c *call) (reply, error) { return s.getCases(c, all) },
+		}
+	}
+	handle("POST", apiPath, operation{partner: true, plain: true, run: s.postCase})
+	handle("PATCH", apiPath+"/archive", operation{plain: true, run: s.patchArchive})
+	handle("GET", apiPath, list(false, false))
+	handle("GET", apiPath+"/full", list(true, false))
+	handle("GET", apiPath+"/status", list(false, true))
+	handle("GET", apiPath+"/status/full", list(true, true))
+	handle("GET", apiPath+"/{caseId}", single(false, false))
+	handle("GET", apiPath+"/{caseId}/full", single(true, false))
+	handle("GET", apiPath+"/{caseId}/status", single(false, true))
+	handle("GET", apiPath+"/{caseId}/status/full", single(true, true))
+	s.controlRoutes(mux)
+	return mux
+}
+
+// serve runs an operation behind authentication, access and faults.
+func (s *Simulator) serve(op operation) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.clock.now().UTC().Format(http.TimeFormat))
+		acct, cred, ok := s.authenticate(r)
+		if !ok {
+			writeUnauthorised(w)
+			return
+		}
+		c := &call{r: r, acct: acct, cred: cred, status: op.status}
+		if err := c.admit(op); err != nil {
+			writeError(w, err)
+			return
+		}
+		fault, faults := s.drawAnswerFault(acct)
+		if s.preempt(w, r, fault, faults) {
+			return
+		}
+		s.answer(w, c, op, fault)
+	}
+}
+
+// answer runs the operation and writes what comes of it.
+func (s *Simulator) answer(w http.ResponseWriter, c *call, op operation, fault answerFault) {
+	var to *recipient
+	if !op.plain {
+		var err error
+		if to, err = s.recipientOf(c.acct, c.cred, c.r.Header); err != nil {
+			writeError(w, refuse(c.acct.Wire.KeyRefusal, "encryption", err.Error()))
+			return
+		}
+	}
+	rep, err := op.run(c)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	body, contentType, err := encode(rep.body, to, c.acct.Wire, fault)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	for key, values := range rep.header {
+		w.Header()[key] = values
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(rep.code)
+	if fault == faultCut {
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler) // the server then breaks the connection
+	}
+	if !s.written(c.r.Context(), w, body) {
+		return
+	}
+	if fault == faultNone || fault == faultSlow {
+		s.markSeen(rep.shown)
+	}
+}
+
+// written writes body through to the connection and reports whether all of it
+// went out to someone who still waits.
+func (*Simulator) written(ctx context.Context, w http.ResponseWriter, body []byte) bool {
+	if _, err := w.Write(body); err != nil {
+		return false
+	}
+	err := http.NewResponseController(w).Flush()
+	return (err == nil || errors.Is(err, http.ErrNotSupported)) && ctx.Err() == nil
+}
+
+// authenticate checks Basic authentication; an unknown clientId is answered
+// like a wrong password (guide 7.7).
+func (s *Simulator) authenticate(r *http.Request) (*account, Credential, bool) {
+	acct := s.accounts[r.PathValue("clientId")]
+	user, password, ok := r.BasicAuth()
+	if acct == nil || !ok {
+		return nil, Credential{}, false
+	}
+	for _, c := range acct.Credentials {
+		sameUser := subtle.ConstantTimeCompare([]byte(c.Username), []byte(user))
+		samePassword := subtle.ConstantTimeCompare([]byte(c.Password), []byte(password))
+		if sameUser&samePassword == 1 {
+			return acct, c, true
+		}
+	}
+	return nil, Credential{}, false
+}
+
+// admit keeps partners from results (guide 9, facts C15).
+func (c *call) admit(op operation) error {
+	if c.cred.Access != AccessPartner || op.status || op.partner {
+		return nil
+	}
+	if op.fullList && c.acct.Wire.PartnerFullList {
+		c.status = true
+		return nil
+	}
+	return refuse(c.acct.Wire.PartnerRefusal, "access", "partners get status data only")
+}
+
+func (s *Simulator) drawAnswerFault(acct *account) (answerFault, FaultSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	faults := s.faults.of(acct.ClientID)
+	return faults.answer(s.rng), faults
+}
+
+// preempt lets a fault befall the request before it is looked at, and reports
+// whether that was all.
+func (*Simulator) preempt(w http.ResponseWriter, r *http.Request, fault answerFault, f FaultSet) bool {
+	switch fault {
+	case faultUnauthorised:
+		writeUnauthorised(w)
+	case faultRateLimited:
+		if f.RetryAfter > 0 {
+			seconds := (time.Duration(f.RetryAfter) + time.Second - 1) / time.Second
+			w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+		}
+		writeError(w, refuse(http.StatusTooManyRequests, "rate", "too many requests"))
+	case faultServerError:
+		setDefault(&f.ServerErrorStatus, http.StatusServiceUnavailable)
+		writeError(w, refuse(f.ServerErrorStatus, "server", "not available"))
+	case faultSlow:
+		timer := time.NewTimer(time.Duration(f.SlowBy))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return false
+		case <-r.Context().Done():
+			return true
+		}
+	case faultNone, faultCut, faultTruncated, faultWrongKey, faultPlainJSON, faultWrongAlg:
+		return false
+	}
+	return true
+}
+
+// encode writes body as JSON and encrypts it, unless a fault has it otherwise.
+func encode(body any, to *recipient, wire Wire, fault answerFault) (out []byte, contentType string, err error) {
+	out, err = marshal(body)
+	if err != nil {
+		return nil, "", err
+	}
+	contentType = "application/json;charset=UTF-8"
+	if to != nil && fault != faultPlainJSON {
+		sealFor := *to
+		if fault == faultWrongAlg {
+			sealFor.alg = wrongAlg
+		}
+		if out, err = seal(out, sealFor, wire.Enc); err != nil {
+			return nil, "", err
+		}
+		contentType = wire.JWEContentType
+		if fault == faultWrongKey {
+			out = rekey(out)
+		}
+	}
+	if fault == faultTruncated {
+		out = out[:len(out)*2/3]
+	}
+	return out, contentType, nil
+}
+
+// marshal writes v as JSON without escaping what HTML would need escaped.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("write answer: %w", err)
+	}
+	return bytes.TrimRight(buf.Bytes(), "\n"), nil
+}
+
+// getCase is guide 7.4: one case, with all identifications or the primary one.
+func (s *Simulator) getCase(c *call, all bool) (reply, error) {
+	s.mu.Lock()
+	var v *view
+	if found := s.cases[c.r.PathValue("caseId")]; found != nil && found.acct == c.acct {
+		v = found.read(time.Now())
+	}
+	s.mu.Unlock()
+	if v == nil {
+		return reply{}, refuse(http.StatusNotFound, "caseId", "case not found")
+	}
+	pdf, err := boolParam(c.r, "includeResultPdf", false)
+	if err != nil {
+		return reply{}, err
+	}
+	binary, err := boolParam(c.r, "includeBinaryData", false)
+	if err != nil {
+		return reply{}, err
+	}
+	body := v.render(rendering{all: all, status: c.status, pdf: pdf, binary: binary})
+	return reply{code: http.StatusOK, body: body, shown: v.shownChanges(all)}, nil
+}
+
+func (v view) shownChanges(all bool) []shownChange {
+	var shown []shownChange
+	for _, i := range v.shown(all) {
+		shown = append(shown, shownChange{v.c, i})
+	}
+	return shown
+}
+
+func boolParam(r *http.Request, name string, byDefault bool) (bool, error) {
+	raw := r.URL.Query().Get(name)
+	if raw == "" {
+		return byDefault, nil
+	}
+	switch raw {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, refuse(http.StatusBadRequest, name, "is neither true nor false")
+}
+
+func writeUnauthorised(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Basic realm="SCR"`)
+	writeError(w, refuse(http.StatusUnauthorized, "authorization", "Unauthorized"))
+}
+
+// writeError answers with an error; the shape of its body is not known (facts
+// 2.13), and no client should read it.
+func writeError(w http.ResponseWriter, err error) {
+	var e *apiError
+	if !errors.As(err, &e) {
+		e = &apiError{code: http.StatusInternalServerError, key: "server", reason: err.Error()}
+	}
+	body, err := marshal(map[string]any{"errors": []any{map[string]string{"key": e.key, "reason": e.reason}}})
+	if err != nil {
+		body = nil
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(e.code)
+	_, _ = w.Write(body)
+}

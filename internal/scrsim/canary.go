@@ -1,0 +1,77 @@
+package scrsim
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"time"
+)
+
+// Marks that planted values hold. What has a form of its own (dates, phone
+// numbers, the dkk) has a mark that fits it.
+const (
+	markText   = "CANARY-"
+	markPostal = "CNRY-"   // postal codes have at most 11 characters
+	markPhone  = "4999900" // after the +
+	markDKK    = "CA4A27CA4A27"
+	markBinary = "Q0FOQVJZ" // base64 of CANARY
+)
+
+// Years that nobody alive and no clock of ours has.
+const (
+	firstBirthYear = 1811
+	birthYears     = 4
+	issueYear      = 1815
+	expiryYear     = 2811
+)
+
+// Canaries returns the marks of every personal value that the simulator makes
+// up: each such value holds at least one of them, so whoever finds none of them
+// has found no such value. Names, addresses, document numbers, e-mails, custom
+// data, remarks, aliases and reviews read CANARY-<field>-<n>, where n is the
+// number of the case. What a client gave with POST /cases is its own. referenceId
+// and caseId are pseudonyms and hold none.
+func Canaries() []string {
+	marks := []string{markText, markPostal, markPhone, markDKK, markBinary}
+	years := []int{issueYear, expiryYear}
+	for i := range birthYears {
+		years = append(years, firstBirthYear+i)
+	}
+	// A year alone could be part of a UUID; with its month it cannot.
+	for _, year := range years {
+		for month := time.January; month <= time.December; month++ {
+			marks = append(marks, fmt.Sprintf("%04d-%02d-", year, month))
+		}
+	}
+	return marks
+}
+
+// Canaries is the package's Canaries: they do not depend on the configuration.
+func (*Simulator) Canaries() []string { return Canaries() }
+
+func (c *simCase) canary(field string) string { return fmt.Sprintf(markText+"%s-%d", field, c.serial) }
+
+// canaryDate is a day of year that depends on the case.
+func (c *simCase) canaryDate(year int) string {
+	return time.Date(year, time.January, 1+c.serial%365, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+}
+
+func (c *simCase) birthDate() string { return c.canaryDate(firstBirthYear + c.serial%birthYears) }
+
+func (c *simCase) postalCode() string { return fmt.Sprintf(markPostal+"%06d", c.serial%1_000_000) }
+
+func (c *simCase) phone() string { return fmt.Sprintf("+"+markPhone+"%08d", c.serial%100_000_000) }
+
+func (c *simCase) dkk() string { return fmt.Sprintf(markDKK+"%052X", c.serial) }
+
+func (c *simCase) email() string { return c.canary("email") + "@example.org" }
+
+// canaryFile is the base64 content of a file: a header that fits its type, then
+// the canary at a multiple of three bytes, so that base64 shows it.
+func canaryFile(header string) string {
+	content := []byte(header)
+	for len(content)%3 != 0 {
+		content = append(content, 0)
+	}
+	return base64.StdEncoding.EncodeToString(append(content, bytes.Repeat([]byte("CANARY"), 8)...))
+}

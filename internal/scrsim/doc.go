@@ -1,0 +1,20 @@
+// Package scrsim simulates the POSTIDENT SCR-Ident API: its answers, its
+// webhooks and its faults, under the real base path
+// /api/scr/v1/{clientId}/cases, so that any client of the real API works
+// against it unchanged. A control API lies beside it under /sim/v1/.
+//
+// Cases walk through the status model of guide 4 by a plan that is drawn up
+// front from a seed: a load plays the plans by itself, or a test advances them
+// by hand. The simulator keeps the ground truth: every status change in order,
+// whether an answer showed it, and every webhook attempt with its answer.
+//
+// Every personal field holds a canary, see Canaries. What the guide leaves open
+// or says twice (facts C1 to C29) is a switch of Config or Account.
+//
+// # Time
+//
+// The clock is virtual: simulated time is Config.Start plus the time since New,
+// multiplied by Config.TimeScale. Timestamps, windows, expiry, retention, the
+// Date header and the pauses between webhook retries are simulated time. The
+// pacing of a load and the two seconds that a webhook may take are real time.
+package scrsim
