@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,7 @@ type unknownText struct {
 const maxUnknownText = 64
 
 func newUnknownText(kind unknownKind, text string) unknownText {
-	return unknownText{Kind: kind, Text: text[:min(len(text), maxUnknownText)]}
+	return unknownText{Kind: kind, Text: strings.ToValidUTF8(text[:min(len(text), maxUnknownText)], "")}
 }
 
 // meaning is what the status model says of a state of an identification.

@@ -35,7 +35,10 @@ const metadataMinAge = 50 * time.Millisecond
 // a record just committed is visible once the last stable offset has moved.
 const lookupWait = 20 * time.Millisecond
 
-var errRecordGone = errors.New("record is not there any more")
+var (
+	errNoLeader   = errors.New("partition of case-state has no leader")
+	errRecordGone = errors.New("record is not there any more")
+)
 
 // stateAt reads the one case-state record at offset: the bytes of a waiting
 // trigger stay out of the heap until they are needed.
@@ -61,14 +64,9 @@ func (p *Publisher) stateAt(ctx context.Context, topicID string, partition int32
 // fetchOne fetches the first committed record at or after offset; nil means
 // none is visible yet.
 func (p *Publisher) fetchOne(ctx context.Context, topic, topicID string, partition int32, offset int64) (*kgo.Record, error) {
-	leader, _, err := p.shared.PartitionLeader(topic, partition)
-	if err != nil || leader < 0 {
-		if _, err := p.inspect(ctx); err != nil {
-			return nil, err
-		}
-		if leader, _, err = p.shared.PartitionLeader(topic, partition); err != nil {
-			return nil, fmt.Errorf("find leader: %w", err)
-		}
+	leader, known := p.leaders.of(partition)
+	if !known {
+		return nil, errNoLeader
 	}
 	id, err := uuid.Parse(topicID)
 	if err != nil {

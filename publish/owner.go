@@ -80,13 +80,14 @@ func (p *Publisher) groupOpts() []kgo.Opt {
 }
 
 func (p *Publisher) joinGroup() error {
+	// The callbacks wait for mu, and so find the client in place.
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	group, err := kgo.NewClient(append(p.base(), p.groupOpts()...)...)
 	if err != nil {
 		return fmt.Errorf("open group client: %w", err)
 	}
 	group.PauseFetchTopics(p.cfg.Topics.Inbox)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.group = group
 	return nil
 }

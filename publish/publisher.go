@@ -102,11 +102,12 @@ type Publisher struct {
 	accounts map[string]*account // read-only after New
 	metrics  *metrics
 	health   health
+	leaders  leaders
 	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
-	group    *kgo.Client // likewise
 	count    int32       // partitions of the inbox; set once in Run
 
 	mu     sync.Mutex
+	group  *kgo.Client      // guarded by mu
 	owners map[int32]*owner // guarded by mu
 	fatal  error            // guarded by mu: a RefusedError found by an owner
 	stop   context.CancelFunc
@@ -185,7 +186,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer closeBounded(shared)
 	p.shared = shared
 	seen, err := p.awaitTopics(ctx)
-	if err != nil {
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	p.count = seen.partitions

@@ -21,6 +21,30 @@ type topology struct {
 	partitions int32
 }
 
+// leaders are the brokers that lead the partitions of case-state, as of the last
+// inspection; look-ups need them.
+type leaders struct {
+	mu     sync.Mutex
+	byPart map[int32]int32 // guarded by mu
+}
+
+func (l *leaders) set(partitions []kmsg.MetadataResponseTopicPartition) {
+	byPart := make(map[int32]int32, len(partitions))
+	for i := range partitions {
+		byPart[partitions[i].Partition] = partitions[i].Leader
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.byPart = byPart
+}
+
+func (l *leaders) of(partition int32) (leader int32, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	leader, known = l.byPart[partition]
+	return leader, known && leader >= 0
+}
+
 // health keeps what Ready answers. Its zero value is not ready.
 type health struct {
 	mu        sync.Mutex
@@ -150,6 +174,9 @@ func (p *Publisher) inspect(ctx context.Context) (topology, error) {
 		}
 		ids[*t.Topic] = uuid.UUID(t.TopicID).String()
 		counts[*t.Topic] = int32(len(t.Partitions)) //nolint:gosec // a partition count is an int32 on the wire
+		if *t.Topic == p.cfg.Topics.CaseState {
+			p.leaders.set(t.Partitions)
+		}
 	}
 	inbox, state := counts[p.cfg.Topics.Inbox], counts[p.cfg.Topics.CaseState]
 	if inbox == 0 || state == 0 {
