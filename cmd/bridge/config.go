@@ -162,7 +162,7 @@ func (f field) meaning() string {
 		}
 		text += " **Required** by the role" + plural + " " + strings.Join(roles, " and ") + "."
 	}
-	return text
+	return strings.ReplaceAll(text, "<", "&lt;")
 }
 
 const configurationIntro = `# Configuration

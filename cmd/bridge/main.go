@@ -157,10 +157,11 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		Short:   "Show the help of a command",
 		Example: "  bridge help topics apply",
 		RunE: func(_ *cobra.Command, args []string) error {
-			cmd, _, err := root.Find(args)
-			if err != nil {
-				return &usageError{err.Error()}
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return &usageError{fmt.Sprintf("unknown command %q", strings.Join(args, " "))}
 			}
+			cmd.InitDefaultHelpFlag()
 			return cmd.Help()
 		},
 	}

@@ -96,6 +96,11 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 	return r, nil
 }
 
+// readTimeout bounds one read. It is shorter than the publisher's deadline for a
+// trigger (20 s), so that an API that hangs shows as an account that is down,
+// not as a case that is in trouble.
+const readTimeout = 15 * time.Second
+
 // newClient makes the account's client of the API. Accounts with keys of one
 // size share a pair: it is the process's, made now, and never stored.
 func (a accountSettings) newClient(s scrSettings, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
@@ -120,7 +125,7 @@ func (a accountSettings) newClient(s scrSettings, keys map[int]*scr.Key, tel *te
 		Scope:        scr.Scope(a.Scope),
 		Encryption:   scr.Encryption(a.Encryption),
 		Key:          key,
-		Timeout:      s.Timeout,
+		Timeout:      readTimeout,
 		AllowRSA15:   a.AllowRSA15,
 		Meter:        tel.Meter,
 		Tracer:       tel.Tracer,

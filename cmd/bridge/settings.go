@@ -19,15 +19,15 @@ const envPrefix = "BRIDGE_"
 //	file                        may be given as <variable>_FILE (every secret may)
 //	section                     the heading of a group in the documentation
 type settings struct {
-	Kafka     kafkaSettings     `envPrefix:"KAFKA_" section:"Kafka"`
-	Topics    topicSettings     `section:"Topics"`
-	Schemas   schemaSettings    `envPrefix:"SCHEMA_" section:"Schema registry"`
-	SCR       scrSettings       `envPrefix:"SCR_" section:"SCR-Ident API"`
-	Webhook   webhookSettings   `envPrefix:"WEBHOOK_" section:"Webhooks"`
-	Admin     adminSettings     `envPrefix:"ADMIN_" section:"Administration"`
-	Publish   publishSettings   `envPrefix:"PUBLISH_" section:"Publishing"`
-	Log       logSettings       `envPrefix:"LOG_" section:"Logging"`
-	Shutdown  shutdownSettings  `envPrefix:"SHUTDOWN_" section:"Stopping"`
+	Kafka    kafkaSettings    `envPrefix:"KAFKA_" section:"Kafka"`
+	Topics   topicSettings    `section:"Topics"`
+	Schemas  schemaSettings   `envPrefix:"SCHEMA_" section:"Schema registry"`
+	SCR      scrSettings      `envPrefix:"SCR_" section:"SCR-Ident API"`
+	Webhook  webhookSettings  `envPrefix:"WEBHOOK_" section:"Webhooks"`
+	Admin    adminSettings    `envPrefix:"ADMIN_" section:"Administration"`
+	Publish  publishSettings  `envPrefix:"PUBLISH_" section:"Publishing"`
+	Log      logSettings      `envPrefix:"LOG_" section:"Logging"`
+	Shutdown shutdownSettings `envPrefix:"SHUTDOWN_" section:"Stopping"`
 
 	// Telemetry comes from the OTEL_* variables that OpenTelemetry defines.
 	Telemetry telemetrySettings `env:"-"`
@@ -75,8 +75,7 @@ type registrySettings struct {
 }
 
 type scrSettings struct {
-	BaseURL string        `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
-	Timeout time.Duration `env:"TIMEOUT" envDefault:"20s" desc:"The longest that one read of a case may take."`
+	BaseURL string `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
 }
 
 type webhookSettings struct {

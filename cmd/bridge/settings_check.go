@@ -51,7 +51,6 @@ func (l *loader) checkTogether(s settings, needs []string) {
 		envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(s.Schemas.Registry.Password))
 	l.checkRoots(envPrefix+"SCHEMA_REGISTRY_CA", s.Schemas.Registry.CA)
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
-	l.checkDuration(envPrefix+"SCR_TIMEOUT", s.SCR.Timeout)
 	l.checkDuration(envPrefix+"SHUTDOWN_TIMEOUT", s.Shutdown.Timeout)
 	l.checkAddr(envPrefix+"WEBHOOK_ADDR", s.Webhook.Addr)
 	l.checkAddr(envPrefix+"ADMIN_ADDR", s.Admin.Addr)

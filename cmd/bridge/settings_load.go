@@ -248,8 +248,8 @@ func (l *loader) unread(fields []field) []mistake {
 		}
 	}
 	var out []mistake
-	for variable := range l.given {
-		if !strings.HasPrefix(variable, envPrefix) || known[variable] || serviceLink(variable) {
+	for variable, value := range l.given {
+		if value == "" || !strings.HasPrefix(variable, envPrefix) || known[variable] || serviceLink(variable) {
 			continue
 		}
 		problem := "no setting has this name"

@@ -187,7 +187,7 @@ func seeTopics(ctx context.Context, admin *kadm.Client, specs []topicSpec) (map[
 			return nil, fmt.Errorf("describe topic %s: %w", d.Topic, d.Err)
 		}
 		seen[d.Topic] = topicSeen{
-			Partitions:  int32(len(d.Partitions)), //nolint:gosec // Kafka counts partitions in 32 bits
+			Partitions:  int32(len(d.Partitions)),          //nolint:gosec // Kafka counts partitions in 32 bits
 			Replication: int16(d.Partitions.NumReplicas()), //nolint:gosec // Kafka counts replicas in 16 bits
 			Configs:     make(map[string]string),
 		}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	goleak.VerifyTestMain(m)
+}
+
+// outcome is what a run of the program left.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// runMain runs the program in this process.
+func runMain(t *testing.T, environ []string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	m := &Main{Args: args, Environ: environ, Stdout: &stdout, Stderr: &stderr}
+	code := m.Run(t.Context())
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// syncBuffer is a buffer that goroutines write to while a test reads it.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func commands(root *cobra.Command) []*cobra.Command {
+	out := []*cobra.Command{root}
+	for _, c := range root.Commands() {
+		out = append(out, commands(c)...)
+	}
+	return out
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	t.Parallel()
+	m := &Main{Args: []string{}, Stdout: io.Discard, Stderr: io.Discard}
+	for _, c := range commands(m.rootCommand()) {
+		name := strings.ReplaceAll(c.CommandPath(), " ", "-")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if c.Short == "" || c.Example == "" || (c.Long == "" && c.Name() != "help") {
+				t.Errorf("%s: short %q, long %q, example %q: none may be empty", c.CommandPath(), c.Short, c.Long, c.Example)
+			}
+			if c.Hidden {
+				return
+			}
+			got := runMain(t, nil, append(strings.Fields(c.CommandPath())[1:], "--help")...)
+			if got.code != exitDone || got.stderr != "" {
+				t.Errorf("--help: exit %d, stderr %q", got.code, got.stderr)
+			}
+			golden(t, filepath.Join("testdata", "help", name+".txt"), got.stdout)
+			for line := range strings.Lines(got.stdout) {
+				if len([]rune(strings.TrimRight(line, "\n"))) > 110 {
+					t.Errorf("line too long for a terminal: %q", line)
+				}
+			}
+		})
+	}
+}
+
+// golden compares got with a file, or writes the file under -update.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (run the test with -update)", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is stale (run the test with -update) (-file +now):\n%s", path, diff)
+	}
+}
+
+func TestWrongUseExits2(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		args string
+		want string // in stderr
+	}{
+		{"no command", "", "Usage:"},
+		{"unknown command", "sned", `unknown command "sned" for "bridge"`},
+		{"unknown flag", "run --rolls webhook", "unknown flag: --rolls"},
+		{"flag value", "topics check --partitions many", "invalid argument"},
+		{"argument where none belongs", "version now", `unknown command "now" for "bridge version"`},
+		{"group without a verb", "topics", "Available Commands:"},
+		{"group with an unknown verb", "schemas delete", `unknown command "delete" for "bridge schemas"`},
+		{"unknown role", "run --roles webhook,poll", `--roles: "poll" is none of webhook, process`},
+		{"role twice", "run --roles webhook,webhook", "--roles: webhook is named twice"},
+		{"no role", "run --roles=", "--roles: none named"},
+		{"partitions", "topics check --partitions 0", "must be at least 1"},
+		{"help of nothing", "help nothing", `unknown command "nothing"`},
+		{"settings", "run", "BRIDGE_KAFKA_BROKERS: not set"},
+		{"settings of topics", "topics check", "BRIDGE_KAFKA_BROKERS: not set"},
+		{"settings of schemas", "schemas check", "BRIDGE_SCHEMA_REGISTRY_URL: not set"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := runMain(t, nil, strings.Fields(tt.args)...)
+			if got.code != exitUsage || !strings.Contains(got.stderr, tt.want) {
+				t.Errorf("exit %d, want %d; stderr, want %q in it:\n%s", got.code, exitUsage, tt.want, got.stderr)
+			}
+			if got.stdout != "" {
+				t.Errorf("stdout: %q", got.stdout)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	got := runMain(t, nil, "version")
+	if got.code != exitDone || !strings.HasPrefix(got.stdout, "bridge ") || !strings.HasSuffix(got.stdout, "\n") {
+		t.Errorf("exit %d, stdout %q", got.code, got.stdout)
+	}
+	if got := runMain(t, nil, "version", "--json"); !strings.Contains(got.stdout, `"go": "go1.`) {
+		t.Errorf("json: %s", got.stdout)
+	}
+}
+
+func TestHelpCommandShowsTheSame(t *testing.T) {
+	t.Parallel()
+	a, b := runMain(t, nil, "help", "topics", "apply"), runMain(t, nil, "topics", "apply", "--help")
+	if a != b {
+		t.Errorf("help topics apply:\n%s\ntopics apply --help:\n%s", a.stdout, b.stdout)
+	}
+}
