@@ -59,6 +59,7 @@ cover: ## Measure the tests' coverage; cover.out holds it, the function list is 
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between packages.
+	tools/dependencies
 	$(TOOLS)/golangci-lint run $(PKG)
 
 .PHONY: lint-rules

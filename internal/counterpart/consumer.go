@@ -39,14 +39,14 @@ type Consumed struct {
 // foreign consumer, by partition and offset. Schema is a registry's URL, or the
 // path of an .avsc file where values are in single-object encoding. A record
 // that does not decode, or too few of them within 30 s, fails the test.
-func Consume(t testing.TB, language Language, bootstrap, schema, topic string, count int) []Consumed {
-	t.Helper()
-	out := begin(t, reportConsumers, consumersScript, nil, string(language), bootstrap, schema, topic, strconv.Itoa(count))
+func Consume(tb testing.TB, language Language, bootstrap, schema, topic string, count int) []Consumed {
+	tb.Helper()
+	out := begin(tb, reportConsumers, consumersScript, nil, string(language), bootstrap, schema, topic, strconv.Itoa(count))
 	records := make([]Consumed, 0, count)
 	for line := range strings.Lines(out) {
 		var r Consumed
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatalf("read line of %s consumer: %v", language, err)
+			tb.Fatalf("read line of %s consumer: %v", language, err)
 		}
 		records = append(records, r)
 	}
@@ -72,13 +72,13 @@ const kcatFormat = `%p %o %T %K %S %h\n%k%s\n`
 
 // Kcat reads the first count committed records of the topic with kcat, by
 // partition and offset.
-func Kcat(t testing.TB, bootstrap, topic string, count int) []Raw {
-	t.Helper()
-	out := begin(t, reportConsumers, consumersScript, nil, "kcat", "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning",
+func Kcat(tb testing.TB, bootstrap, topic string, count int) []Raw {
+	tb.Helper()
+	out := begin(tb, reportConsumers, consumersScript, nil, "kcat", "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning",
 		"-X", "isolation.level=read_committed", "-c", strconv.Itoa(count), "-f", kcatFormat)
 	records, err := parseKcat(out)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	slices.SortFunc(records, func(a, b Raw) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
@@ -94,22 +94,24 @@ func parseKcat(out string) ([]Raw, error) {
 		if !ok || len(fields) != 6 {
 			return nil, fmt.Errorf("parse kcat: no line of numbers and headers: %q", head)
 		}
-		var numbers [5]int64
+		partition, err := strconv.ParseInt(fields[0], 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("parse kcat: %w", err)
+		}
+		var numbers [4]int64
 		for i := range numbers {
-			n, err := strconv.ParseInt(fields[i], 10, 64)
-			if err != nil {
+			if numbers[i], err = strconv.ParseInt(fields[i+1], 10, 64); err != nil {
 				return nil, fmt.Errorf("parse kcat: %w", err)
 			}
-			numbers[i] = n
 		}
-		key, value := max(numbers[3], 0), max(numbers[4], 0) // -1 is null
+		key, value := max(numbers[2], 0), max(numbers[3], 0) // -1 is null
 		if int64(len(rest)) < key+value+1 {
-			return nil, fmt.Errorf("parse kcat: record %d/%d is cut", numbers[0], numbers[1])
+			return nil, fmt.Errorf("parse kcat: record %d/%d is cut", partition, numbers[0])
 		}
 		records = append(records, Raw{
-			Partition: int32(numbers[0]),
-			Offset:    numbers[1],
-			Timestamp: time.UnixMilli(numbers[2]).UTC(),
+			Partition: int32(partition),
+			Offset:    numbers[0],
+			Timestamp: time.UnixMilli(numbers[1]).UTC(),
 			Headers:   fields[5],
 			Key:       rest[:key],
 			Value:     []byte(rest[key : key+value]),

@@ -129,7 +129,7 @@ func TestForeignConsumersReadWhatGoReads(t *testing.T) {
 			for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
 				t.Run(string(language), func(t *testing.T) {
 					t.Parallel()
-					got := comparable(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))
+					got := asLines(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))
 					if diff := cmp.Diff(want, got); diff != "" {
 						t.Errorf("reads otherwise than Go (-Go +%s):\n%s", language, diff)
 					}
@@ -190,7 +190,7 @@ type line struct {
 	Value     any
 }
 
-func comparable(t *testing.T, records []counterpart.Consumed) []line {
+func asLines(t *testing.T, records []counterpart.Consumed) []line {
 	t.Helper()
 	var lines []line
 	for _, r := range records {

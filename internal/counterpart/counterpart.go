@@ -45,37 +45,37 @@ func (e *lackingError) Error() string { return e.what }
 
 // begin runs a script that starts a counterpart. It skips or fails the test if
 // the machine lacks something, and reports the test as run otherwise.
-func begin(t testing.TB, kind, script string, env []string, args ...string) string {
-	t.Helper()
+func begin(tb testing.TB, kind, script string, env []string, args ...string) string {
+	tb.Helper()
 	if testing.Short() {
-		report(t, "skipped", kind, "-short was given")
-		t.Skipf("%s: not started under -short", kind)
+		report(tb, "skipped", kind, "-short was given")
+		tb.Skipf("%s: not started under -short", kind)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	ctx, cancel := context.WithTimeout(tb.Context(), startTime)
 	defer cancel()
 	out, err := run(ctx, script, env, args...)
-	var lacking *lackingError
+	lacking, ok := errors.AsType[*lackingError](err)
 	switch {
-	case errors.As(err, &lacking) && os.Getenv("CI") == "true":
-		t.Fatalf("%s: %v; CI must have it", kind, lacking)
-	case errors.As(err, &lacking):
-		report(t, "skipped", kind, lacking.what)
-		t.Skipf("%s: %v", kind, lacking)
+	case ok && os.Getenv("CI") == "true":
+		tb.Fatalf("%s: %v; CI must have it", kind, lacking)
+	case ok:
+		report(tb, "skipped", kind, lacking.what)
+		tb.Skipf("%s: %v", kind, lacking)
 	case err != nil:
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	report(t, "ran", kind, "")
+	report(tb, "ran", kind, "")
 	return out
 }
 
 // signal runs a script on a counterpart that was started before.
-func signal(t testing.TB, script string, args ...string) {
-	t.Helper()
-	// Not t.Context: cleanups end processes after it was cancelled.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), signalTime)
+func signal(tb testing.TB, script string, args ...string) {
+	tb.Helper()
+	// Detached: cleanups end processes after the test's context was cancelled.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), signalTime)
 	defer cancel()
 	if _, err := run(ctx, script, nil, args...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -95,8 +95,7 @@ func run(ctx context.Context, script string, env []string, args ...string) (stri
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	said := strings.TrimSpace(stderr.String())
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == exitLacking {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitLacking {
 		return "", &lackingError{what: said}
 	}
 	if err != nil {
@@ -124,23 +123,24 @@ func moduleRoot() (string, error) {
 }
 
 // report adds a line for tools/counted, if that is how the tests were started.
-func report(t testing.TB, outcome, kind, reason string) {
-	t.Helper()
+func report(tb testing.TB, outcome, kind, reason string) {
+	tb.Helper()
 	path := os.Getenv("COUNTERPART_REPORT")
 	if path == "" {
 		return
 	}
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	//nolint:gosec // the path comes from tools/counted
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	_, err = fmt.Fprintf(f, "%s\t%s\t%s.%s\t%s\n", outcome, kind, dir, t.Name(), strings.ReplaceAll(reason, "\n", " "))
+	_, err = fmt.Fprintf(f, "%s\t%s\t%s.%s\t%s\n", outcome, kind, dir, tb.Name(), strings.ReplaceAll(reason, "\n", " "))
 	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -148,13 +148,13 @@ func report(t testing.TB, outcome, kind, reason string) {
 // even if that is killed and runs no cleanup.
 func owner(name string) string { return fmt.Sprintf("%s=%d", name, os.Getpid()) }
 
-// temporaryDir is a directory for a counterpart's data. It is not t.TempDir,
-// because a shared counterpart outlives the test that started it.
-func temporaryDir(t testing.TB, name string) string {
-	t.Helper()
+// temporaryDir is a directory for a counterpart's data.
+func temporaryDir(tb testing.TB, name string) string {
+	tb.Helper()
+	//nolint:usetesting // a shared counterpart outlives the test that started it
 	dir, err := os.MkdirTemp("", "postident-bridge-"+name+"-")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }

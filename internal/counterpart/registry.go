@@ -21,36 +21,36 @@ type Registry struct {
 
 // StartRegistry starts a registry that ends with the test. It keeps its schemas
 // in the cluster, or in a file if that is nil.
-func StartRegistry(t testing.TB, kafka *Kafka) *Registry {
-	t.Helper()
+func StartRegistry(tb testing.TB, kafka *Kafka) *Registry {
+	tb.Helper()
 	if kafka == nil {
-		return startRegistry(t, nil)
+		return startRegistry(tb, nil)
 	}
-	return startRegistry(t, nil, "0", kafka.Bootstrap)
+	return startRegistry(tb, nil, "0", kafka.Bootstrap)
 }
 
 // StartSecuredRegistry starts a registry that asks for basic authentication.
-func StartSecuredRegistry(t testing.TB, username, password string) *Registry {
-	t.Helper()
-	return startRegistry(t, []string{"REGISTRY_AUTH=" + username + ":" + password})
+func StartSecuredRegistry(tb testing.TB, username, password string) *Registry {
+	tb.Helper()
+	return startRegistry(tb, []string{"REGISTRY_AUTH=" + username + ":" + password})
 }
 
-func startRegistry(t testing.TB, env []string, args ...string) *Registry {
-	t.Helper()
-	r := &Registry{dir: temporaryDir(t, "registry")}
-	t.Cleanup(func() {
-		signal(t, registryScript, "down", r.dir)
+func startRegistry(tb testing.TB, env []string, args ...string) *Registry {
+	tb.Helper()
+	r := &Registry{dir: temporaryDir(tb, "registry")}
+	tb.Cleanup(func() {
+		signal(tb, registryScript, "down", r.dir)
 		if err := os.RemoveAll(r.dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	url := begin(t, reportRegistry, registryScript, append(env, owner("REGISTRY_OWNER")), append([]string{"up", r.dir}, args...)...)
+	url := begin(tb, reportRegistry, registryScript, append(env, owner("REGISTRY_OWNER")), append([]string{"up", r.dir}, args...)...)
 	r.URL = strings.TrimSpace(url)
 	return r
 }
 
 // Pause stops the registry's process where it stands (SIGSTOP).
-func (r *Registry) Pause(t testing.TB) { t.Helper(); signal(t, registryScript, "pause", r.dir) }
+func (r *Registry) Pause(tb testing.TB) { tb.Helper(); signal(tb, registryScript, "pause", r.dir) }
 
 // Resume lets a paused registry go on (SIGCONT).
-func (r *Registry) Resume(t testing.TB) { t.Helper(); signal(t, registryScript, "resume", r.dir) }
+func (r *Registry) Resume(tb testing.TB) { tb.Helper(); signal(tb, registryScript, "resume", r.dir) }

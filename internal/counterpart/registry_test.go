@@ -21,6 +21,7 @@ func newRegistryClient(t *testing.T, cfg schemas.RegistryConfig) *schemas.Regist
 	return r
 }
 
+//nolint:paralleltest,tparallel // the parts share one registry, and the last one pauses it
 func TestARealRegistry(t *testing.T) {
 	t.Parallel()
 	registry := counterpart.StartRegistry(t, nil)
@@ -32,8 +33,8 @@ func TestARealRegistry(t *testing.T) {
 	subject := schemas.Subject("postident.status.v1")
 
 	t.Run("takes and checks our schema", func(t *testing.T) {
-		var missing *schemas.NotRegisteredError
-		if _, err := client.Check(t.Context(), subject); !errors.As(err, &missing) {
+		_, err := client.Check(t.Context(), subject)
+		if _, ok := errors.AsType[*schemas.NotRegisteredError](err); !ok {
 			t.Fatalf("checked an empty registry with %v, want not registered", err)
 		}
 		id, err := client.Register(t.Context(), subject)
@@ -59,11 +60,12 @@ func TestARealRegistry(t *testing.T) {
 		if _, err := raw.CreateSchema(t.Context(), subject, foreign); err != nil {
 			t.Fatal(err)
 		}
-		var incompatible *schemas.IncompatibleError
-		if _, err := client.Check(t.Context(), subject); !errors.As(err, &incompatible) {
+		_, err := client.Check(t.Context(), subject)
+		if _, ok := errors.AsType[*schemas.IncompatibleError](err); !ok {
 			t.Errorf("checked with %v, want incompatible", err)
 		}
-		if _, err := client.Register(t.Context(), subject); !errors.As(err, &incompatible) {
+		_, err = client.Register(t.Context(), subject)
+		if _, ok := errors.AsType[*schemas.IncompatibleError](err); !ok {
 			t.Errorf("registered with %v, want incompatible", err)
 		}
 	})
@@ -90,8 +92,8 @@ func TestARealRegistryAsksForItsPassword(t *testing.T) {
 		t.Errorf("registered with the password: %v", err)
 	}
 	config.Password = "wrong"
-	var response *sr.ResponseError
-	if _, err := newRegistryClient(t, config).Check(t.Context(), subject); !errors.As(err, &response) || response.StatusCode != http.StatusUnauthorized {
+	_, err := newRegistryClient(t, config).Check(t.Context(), subject)
+	if response, ok := errors.AsType[*sr.ResponseError](err); !ok || response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("checked with a wrong password with %v, want status 401", err)
 	}
 }
