@@ -31,9 +31,10 @@
 //
 // A change of a schema therefore needs an entry for the coming release:
 //
-//	go test ./schemas -run TestHistory -history 0.2.0
+//	go test ./schemas -history 0.2.0
 //
-// writes testdata/history/0.2.0 from today's schemas and the sample values.
-// A released entry is never written again; fingerprints are pinned in
-// history_test.go, so that a change of one shows in review.
+// writes testdata/history/0.2.0 from today's schemas and the sample values of
+// sample_test.go; the fingerprints are then pinned in history_test.go. The
+// newest entry may be written again until its release is out, older ones are
+// refused: what a release wrote stands on topics.
 package schemas
