@@ -209,6 +209,9 @@ func eventID(e schemas.StatusChanged) string {
 			n.time(*id.IdentificationTime)
 		}
 		n.time(id.Modified)
+		if id.Modified.IsZero() { // without it, a state that comes back would get its old id
+			n.time(e.CaseStatus.Modified)
+		}
 	} else {
 		n.text(string(e.CaseStatus.Status))
 		n.optional(e.CaseStatus.StatusText)
