@@ -1,0 +1,4 @@
+// Package audit reads the record back and judges it: whether what stands on the
+// topics is the truth, once, in order and unbroken. It is the one checker of the
+// demo, of the tests and of operators.
+package audit
