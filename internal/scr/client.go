@@ -126,8 +126,7 @@ func (c *Client) decode(body []byte, caseID string) (Case, error) {
 			err = &RejectedError{Reason: RejectedCase, Err: errOtherCase}
 		}
 	}
-	var rejected *RejectedError
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*RejectedError](err); ok {
 		rejected.Status = http.StatusOK
 	}
 	return Case{}, err
@@ -148,10 +147,8 @@ func (c *Client) open(body []byte) ([]byte, error) {
 		}
 		return body, nil
 	case bodyOther:
-		return nil, &RejectedError{Reason: RejectedJSON, Err: errNeither}
-	default:
-		return nil, &RejectedError{Reason: RejectedJSON, Err: errNeither}
 	}
+	return nil, &RejectedError{Reason: RejectedJSON, Err: errNeither}
 }
 
 var (

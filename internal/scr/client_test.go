@@ -49,6 +49,7 @@ const sampleID = "YR9W91GEZK24"
 // encryptFor answers like the API: with a JWE for the key in the headers, which
 // it reads by facts 1.3 and 1.4 on its own.
 func encryptFor(t *testing.T, w http.ResponseWriter, r *http.Request, plain []byte) {
+	t.Helper()
 	der, err := base64.StdEncoding.DecodeString(r.Header.Get("x-scr-key"))
 	if err != nil {
 		t.Errorf("x-scr-key: %v", err)

@@ -38,14 +38,16 @@ func (c *Client) exchange(ctx context.Context, target string) (status int, body 
 	if err != nil {
 		return 0, nil, exchangeError(ctx, 0, err)
 	}
-	defer dispose(res.Body)
+	defer func() {
+		drain(res.Body)
+		_ = res.Body.Close() // the answer has been read, or is not wanted
+	}()
 	if res.StatusCode != http.StatusOK {
 		return res.StatusCode, nil, statusError(res, c.now())
 	}
 	body, err = readBody(res, c.maxBodyBytes)
 	if err != nil {
-		var rejected *RejectedError
-		if errors.As(err, &rejected) {
+		if _, ok := errors.AsType[*RejectedError](err); ok {
 			return res.StatusCode, nil, err
 		}
 		return res.StatusCode, nil, exchangeError(ctx, res.StatusCode, err)
@@ -73,13 +75,11 @@ func readBody(res *http.Response, limit int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// dispose reads what little is left of a body, so that its connection can serve
-// the next read, and closes it.
-func dispose(body io.ReadCloser) {
+// drain reads what little is left of a body, so that its connection can serve
+// the next read.
+func drain(body io.Reader) {
 	const worthReading = 64 << 10
-	// Neither error matters: the answer has been read, or is not wanted.
 	_, _ = io.CopyN(io.Discard, body, worthReading)
-	_ = body.Close()
 }
 
 // statusError maps an HTTP status (guide 7.7, facts 2.14, C19). The body of an

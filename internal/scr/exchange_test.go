@@ -3,16 +3,20 @@ package scr_test
 import (
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"postident-bridge/internal/scr"
 )
@@ -25,14 +29,14 @@ func TestCaseMapsStatuses(t *testing.T) {
 		retryAfter string
 		want       error
 	}{
-		"7.7 401":                  {401, "", &scr.UnauthorisedError{Status: 401}},
+		"§8 7.7 401":               {401, "", &scr.UnauthorisedError{Status: 401}},
 		"C15 403":                  {403, "", &scr.UnauthorisedError{Status: 403}},
-		"7.7 404":                  {404, "", &scr.NotYetError{}},
-		"429 with seconds":         {429, "120", &scr.UnavailableError{Status: 429, RetryAfter: 2 * time.Minute}},
+		"§8 7.7 404":               {404, "", &scr.NotYetError{}},
+		"§8 429 with seconds":      {429, "120", &scr.UnavailableError{Status: 429, RetryAfter: 2 * time.Minute}},
 		"429 with a date":          {429, "Sun, 01 Mar 2026 12:00:30 GMT", &scr.UnavailableError{Status: 429, RetryAfter: 30 * time.Second}},
 		"429 without":              {429, "", &scr.UnavailableError{Status: 429}},
 		"408":                      {408, "", &scr.UnavailableError{Status: 408}},
-		"500":                      {500, "", &scr.UnavailableError{Status: 500}},
+		"§8 500":                   {500, "", &scr.UnavailableError{Status: 500}},
 		"502":                      {502, "", &scr.UnavailableError{Status: 502}},
 		"503 with seconds":         {503, "1", &scr.UnavailableError{Status: 503, RetryAfter: time.Second}},
 		"599":                      {599, "", &scr.UnavailableError{Status: 599}},
@@ -57,33 +61,13 @@ func TestCaseMapsStatuses(t *testing.T) {
 			}))
 			cfg.Now = func() time.Time { return now }
 			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
-			if !equalErrors(err, tt.want) {
+			if !cmp.Equal(err, tt.want) {
 				t.Errorf("got %#v, want %#v", err, tt.want)
 			}
 			if strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("the error quotes the answer: %v", err)
 			}
 		})
-	}
-}
-
-// equalErrors compares errors of the four kinds by value.
-func equalErrors(a, b error) bool {
-	switch want := b.(type) {
-	case *scr.UnauthorisedError:
-		got, ok := a.(*scr.UnauthorisedError)
-		return ok && *got == *want
-	case *scr.NotYetError:
-		_, ok := a.(*scr.NotYetError)
-		return ok
-	case *scr.UnavailableError:
-		got, ok := a.(*scr.UnavailableError)
-		return ok && *got == *want
-	case *scr.RejectedError:
-		got, ok := a.(*scr.RejectedError)
-		return ok && *got == *want
-	default:
-		return false
 	}
 }
 
@@ -123,7 +107,7 @@ func TestCaseFollowsNoRedirect(t *testing.T) {
 			http.Redirect(w, r, elsewhere+r.URL.Path, status)
 		}))
 		_, err := newClient(t, cfg).Case(t.Context(), sampleID)
-		if !equalErrors(err, &scr.RejectedError{Reason: scr.RejectedStatus, Status: status}) {
+		if !cmp.Equal(err, error(&scr.RejectedError{Reason: scr.RejectedStatus, Status: status})) {
 			t.Errorf("%d: got %v", status, err)
 		}
 	}
@@ -131,6 +115,7 @@ func TestCaseFollowsNoRedirect(t *testing.T) {
 
 // hijack answers with raw bytes and cuts the connection.
 func hijack(t *testing.T, raw string) http.HandlerFunc {
+	t.Helper()
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -155,24 +140,28 @@ func TestCaseConnectionFaults(t *testing.T) {
 		url    string
 		status int
 		text   string
+		err    error // of the transport, instead of a server
 	}{
-		"refused":                        {closed.URL, 0, "refused"},
-		"certificate not trusted":        {untrusted.URL, 0, "certificate"},
-		"HTTP where HTTPS is expected":   {strings.Replace(plain, "http:", "https:", 1), 0, "HTTP"},
-		"cut before the answer":          {serve(t, hijack(t, "")), 0, "connection broken"},
-		"not HTTP":                       {serve(t, hijack(t, "CANARY CANARY\r\n\r\n")), 0, "connection broken"},
-		"malformed header":               {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nCANARY\r\n\r\n")), 0, "connection broken"},
-		"cut in the body":                {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"caseId\":\"CANARY")), 200, "connection broken"},
-		"malformed chunk":                {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nCANARY\r\n")), 200, "connection broken"},
-		"content encoding that is not":   {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nCANARYCANARY")), 200, "connection broken"},
-		"transport of one's own failing": {"https://postident.example", 0, "connection broken"},
+		"refused":                      {closed.URL, 0, "refused", nil},
+		"certificate not trusted":      {untrusted.URL, 0, "certificate", nil},
+		"HTTP where HTTPS is expected": {strings.Replace(plain, "http:", "https:", 1), 0, "HTTP", nil},
+		"cut before the answer":        {serve(t, hijack(t, "")), 0, "connection broken", nil},
+		"not HTTP":                     {serve(t, hijack(t, "CANARY answer\r\n\r\n")), 0, "connection broken", nil},
+		"malformed header":             {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nCANARY\r\n\r\n")), 0, "connection broken", nil},
+		"cut in the body":              {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"caseId\":\"CANARY")), 200, "connection broken", nil},
+		"malformed chunk":              {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nCANARY\r\n")), 200, "connection broken", nil},
+		"content encoding that is not": {serve(t, hijack(t, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\nCANARYCANARY")), 200, "connection broken", nil},
+		"a transport's own words":      {err: errors.New("CANARY basic-canary"), text: "connection broken"},
+		"no such host":                 {err: &net.DNSError{Err: "no such host", Name: "postident.example", IsNotFound: true}, text: "no such host"},
+		"TLS alert":                    {err: tls.AlertError(40), text: "handshake failure"},
+		"TLS handshake too slow":       {err: &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, text: "no answer in time"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := testConfig(tt.url)
-			if tt.url == "https://postident.example" {
-				cfg.Transport = failing{}
+			if tt.err != nil {
+				cfg.BaseURL, cfg.Transport = "https://postident.example", failing{tt.err}
 			}
 			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
 			var unavailable *scr.UnavailableError
@@ -188,12 +177,10 @@ func TestCaseConnectionFaults(t *testing.T) {
 	}
 }
 
-// failing is a transport whose error quotes what it should not.
-type failing struct{}
+// failing is a transport that gets nowhere.
+type failing struct{ err error }
 
-func (failing) RoundTrip(r *http.Request) (*http.Response, error) {
-	return nil, errors.New("CANARY " + r.Header.Get("Authorization"))
-}
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
 
 func TestCaseTimeout(t *testing.T) {
 	t.Parallel()
@@ -336,7 +323,7 @@ func TestCaseReusesConnections(t *testing.T) {
 		if _, err := client.Case(t.Context(), sampleID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Case(t.Context(), "A"); !equalErrors(err, &scr.NotYetError{}) {
+		if _, err := client.Case(t.Context(), "A"); !isNotYet(err) {
 			t.Fatal(err)
 		}
 	}

@@ -1,16 +1,12 @@
 package scr
 
-import (
-	"crypto"
-	"net/http"
-)
+import "crypto"
 
 // Inner parts that the external tests look at.
 var (
-	Decrypt     = decrypt
-	RetryAfter  = retryAfter
-	StatusJSON  = statusModelJSON
-	ParseModel  = parseStatusModel
-	PublicOf    = func(k *Key) crypto.PublicKey { return k.private.Public() }
-	TransportOf = func(c *Client) http.RoundTripper { return c.http.Transport }
+	Decrypt    = decrypt
+	RetryAfter = retryAfter
+	StatusJSON = statusModelJSON
+	ParseModel = parseStatusModel
+	PublicOf   = func(k *Key) crypto.PublicKey { return k.private.Public() }
 )

@@ -129,8 +129,7 @@ func parseHeader(body []byte) (jweHeader, error) {
 // it is the sender's text.
 func printable(name string) string {
 	const longest = 32
-	fits := func(c rune) bool { return c == '+' || c < 0x80 && isBase64URL(byte(c)) }
-	if len(name) > longest || slices.ContainsFunc([]rune(name), func(c rune) bool { return !fits(c) }) {
+	if len(name) > longest || slices.ContainsFunc([]byte(name), func(c byte) bool { return c != '+' && !isBase64URL(c) }) {
 		return "malformed"
 	}
 	return name

@@ -30,8 +30,7 @@ func ParseCase(body []byte) (Case, error) {
 	}
 	c, err := w.decode()
 	if err != nil {
-		var bad *timestampError
-		if errors.As(err, &bad) {
+		if _, ok := errors.AsType[*timestampError](err); ok {
 			return Case{}, &RejectedError{Reason: RejectedJSON, Err: err}
 		}
 		return Case{}, &RejectedError{Reason: RejectedCase, Err: err}
@@ -123,7 +122,7 @@ func (w wireCase) identifications(caseCreated time.Time) ([]Identification, erro
 		return nil, nil
 	}
 	p := markPrimary(all)
-	all[p].Records = uniteRecords(all[p].Records, decodeRecords(w.wireDocuments.records()))
+	all[p].Records = uniteRecords(all[p].Records, decodeRecords(w.records()))
 	return all, nil
 }
 
@@ -154,7 +153,7 @@ func (w wireIdentification) decode(caseCreated time.Time) (Identification, bool,
 		IdentificationTime: identified,
 		Created:            created,
 		Modified:           firstTime(modified, created),
-		Records:            decodeRecords(w.Records, w.wireDocuments.records()),
+		Records:            decodeRecords(w.Records, w.records()),
 	}, true, nil
 }
 

@@ -97,13 +97,17 @@ func TestStatusRowsAreThoseOfGuide4(t *testing.T) {
 type rawModel struct {
 	Methods map[string]struct {
 		Rows []struct {
-			RowID           string
-			Status          string
-			StatusType      string
-			SubStatus       []struct{ Code int }
-			SubStatusReason []struct{ Code int }
-		}
-	}
+			RowID           string    `json:"rowId"`
+			Status          string    `json:"status"`
+			StatusType      string    `json:"statusType"`
+			SubStatus       []rawCode `json:"subStatus"`
+			SubStatusReason []rawCode `json:"subStatusReason"`
+		} `json:"rows"`
+	} `json:"methods"`
+}
+
+type rawCode struct {
+	Code int `json:"code"`
 }
 
 func readRawModel(t *testing.T) rawModel {

@@ -1,12 +1,16 @@
 package scr_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -117,6 +121,31 @@ func TestCaseTelemetry(t *testing.T) {
 	}
 }
 
+func TestCaseTelemetryOfTheCallersEnd(t *testing.T) {
+	t.Parallel()
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	cancel()
+	for want, ctx := range map[string]context.Context{"cancelled": cancelled, "deadline": late} {
+		cfg := testConfig("https://postident.example")
+		_, recorder := instrument(&cfg)
+		if _, err := newClient(t, cfg).Case(ctx, sampleID); err == nil {
+			t.Fatal("read")
+		}
+		wantAttrs(t, "span", attribute.NewSet(recorder.Ended()[0].Attributes()...), map[attribute.Key]string{"error.type": want})
+	}
+}
+
+func TestCaseTelemetryOfATimeout(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig("https://postident.example")
+	cfg.Transport = failing{os.ErrDeadlineExceeded}
+	_, recorder := instrument(&cfg)
+	_, _ = newClient(t, cfg).Case(t.Context(), sampleID)
+	wantAttrs(t, "span", attribute.NewSet(recorder.Ended()[0].Attributes()...), map[attribute.Key]string{"error.type": "timeout"})
+}
+
 func statusOnly(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
@@ -134,8 +163,8 @@ func wantAttrs(t *testing.T, what string, got attribute.Set, want map[attribute.
 	t.Helper()
 	for key, value := range want {
 		v, ok := got.Value(key)
-		if ok != (value != "") || ok && v.Emit() != value {
-			t.Errorf("%s: %s = %q, want %q", what, key, v.Emit(), value)
+		if ok != (value != "") || ok && v.String() != value {
+			t.Errorf("%s: %s = %q, want %q", what, key, v.String(), value)
 		}
 	}
 }
@@ -149,9 +178,14 @@ func TestCaseSendsNoTraceContext(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	instrument(&cfg)
-	if _, err := newClient(t, cfg).Case(t.Context(), sampleID); !equalErrors(err, &scr.NotYetError{}) {
+	if _, err := newClient(t, cfg).Case(t.Context(), sampleID); !isNotYet(err) {
 		t.Error(err)
 	}
+}
+
+func isNotYet(err error) bool {
+	_, ok := errors.AsType[*scr.NotYetError](err)
+	return ok
 }
 
 func TestServerPortByScheme(t *testing.T) {
@@ -162,7 +196,7 @@ func TestServerPortByScheme(t *testing.T) {
 		"https://postident.example:8443": "8443",
 	} {
 		cfg := testConfig(base)
-		cfg.Transport = failing{}
+		cfg.Transport = failing{io.EOF}
 		reader, _ := instrument(&cfg)
 		_, _ = newClient(t, cfg).Case(t.Context(), sampleID)
 		data, ok := histogram(t, reader).Data.(metricdata.Histogram[float64])

@@ -76,8 +76,7 @@ func decodeObject(data []byte, v any) error {
 		return errNoObject
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		var shape *shapeError
-		if errors.As(err, &shape) {
+		if shape, ok := errors.AsType[*shapeError](err); ok {
 			return shape
 		}
 		return errSyntax

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/json"
 )
@@ -166,6 +167,11 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	}
 	if b[0] != '"' {
 		return &shapeError{"a text"}
+	}
+	inner := b[1 : len(b)-1]
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		*t = text(inner) // nothing to unquote
+		return nil
 	}
 	return json.Unmarshal(b, (*string)(t))
 }
