@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -25,12 +26,11 @@ type operation struct {
 	fullList bool
 	// plain says that it is never encrypted: POST and PATCH (facts 1.9).
 	plain bool
-	run   func(*call) (reply, error)
+	run   func(*http.Request, *call) (reply, error)
 }
 
 // call is one authenticated request.
 type call struct {
-	r      *http.Request
 	acct   *account
 	cred   Credential
 	status bool // give status data only
@@ -65,12 +65,12 @@ func (s *Simulator) routes() http.Handler {
 		mux.HandleFunc(method+" "+path+"/{$}", s.serve(op))
 	}
 	single := func(all, status bool) operation {
-		return operation{status: status, run: func(c *call) (reply, error) { return s.getCase(c, all) }}
+		return operation{status: status, run: func(r *http.Request, c *call) (reply, error) { return s.getCase(r, c, all) }}
 	}
 	list := func(all, status bool) operation {
 		return operation{
 			status: status, fullList: all && !status,
-			run: func(c *call) (reply, error) { return s.getCases(c, all) },
+			run: func(r *http.Request, c *call) (reply, error) { return s.getCases(r, c, all) },
 		}
 	}
 	handle("POST", apiPath, operation{partner: true, plain: true, run: s.postCase})
@@ -96,7 +96,7 @@ func (s *Simulator) serve(op operation) http.HandlerFunc {
 			writeUnauthorised(w)
 			return
 		}
-		c := &call{r: r, acct: acct, cred: cred, status: op.status}
+		c := &call{acct: acct, cred: cred, status: op.status}
 		if err := c.admit(op); err != nil {
 			writeError(w, err)
 			return
@@ -105,33 +105,32 @@ func (s *Simulator) serve(op operation) http.HandlerFunc {
 		if s.preempt(w, r, fault, faults) {
 			return
 		}
-		s.answer(w, c, op, fault)
+		s.answer(w, r, c, op, fault)
 	}
 }
 
 // answer runs the operation and writes what comes of it.
-func (s *Simulator) answer(w http.ResponseWriter, c *call, op operation, fault answerFault) {
+func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op operation, fault answerFault) {
 	var to *recipient
 	if !op.plain {
 		var err error
-		if to, err = s.recipientOf(c.acct, c.cred, c.r.Header); err != nil {
+		if to, err = s.recipientOf(c.acct, c.cred, r.Header); err != nil {
 			writeError(w, refuse(c.acct.Wire.KeyRefusal, "encryption", err.Error()))
 			return
 		}
 	}
-	rep, err := op.run(c)
+	rep, err := op.run(r, c)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
+	fault = effective(fault, to)
 	body, contentType, err := encode(rep.body, to, c.acct.Wire, fault)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
-	for key, values := range rep.header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), rep.header)
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(rep.code)
@@ -140,7 +139,7 @@ func (s *Simulator) answer(w http.ResponseWriter, c *call, op operation, fault a
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler) // the server then breaks the connection
 	}
-	if !s.written(c.r.Context(), w, body) {
+	if !s.written(r.Context(), w, body) {
 		return
 	}
 	if fault == faultNone || fault == faultSlow {
@@ -225,6 +224,19 @@ func (*Simulator) preempt(w http.ResponseWriter, r *http.Request, fault answerFa
 	return true
 }
 
+// effective is the fault that an answer in the clear can have.
+func effective(fault answerFault, to *recipient) answerFault {
+	switch fault {
+	case faultWrongKey, faultPlainJSON, faultWrongAlg:
+		if to == nil {
+			return faultNone
+		}
+		return fault
+	default:
+		return fault
+	}
+}
+
 // encode writes body as JSON and encrypts it, unless a fault has it otherwise.
 func encode(body any, to *recipient, wire Wire, fault answerFault) (out []byte, contentType string, err error) {
 	out, err = marshal(body)
@@ -263,21 +275,21 @@ func marshal(v any) ([]byte, error) {
 }
 
 // getCase is guide 7.4: one case, with all identifications or the primary one.
-func (s *Simulator) getCase(c *call, all bool) (reply, error) {
+func (s *Simulator) getCase(r *http.Request, c *call, all bool) (reply, error) {
 	s.mu.Lock()
 	var v *view
-	if found := s.cases[c.r.PathValue("caseId")]; found != nil && found.acct == c.acct {
+	if found := s.cases[r.PathValue("caseId")]; found != nil && found.acct == c.acct {
 		v = found.read(time.Now())
 	}
 	s.mu.Unlock()
 	if v == nil {
 		return reply{}, refuse(http.StatusNotFound, "caseId", "case not found")
 	}
-	pdf, err := boolParam(c.r, "includeResultPdf", false)
+	pdf, err := boolParam(r, "includeResultPdf", false)
 	if err != nil {
 		return reply{}, err
 	}
-	binary, err := boolParam(c.r, "includeBinaryData", false)
+	binary, err := boolParam(r, "includeBinaryData", false)
 	if err != nil {
 		return reply{}, err
 	}
@@ -315,8 +327,8 @@ func writeUnauthorised(w http.ResponseWriter) {
 // writeError answers with an error; the shape of its body is not known (facts
 // 2.13), and no client should read it.
 func writeError(w http.ResponseWriter, err error) {
-	var e *apiError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*apiError](err)
+	if !ok {
 		e = &apiError{code: http.StatusInternalServerError, key: "server", reason: err.Error()}
 	}
 	body, err := marshal(map[string]any{"errors": []any{map[string]string{"key": e.key, "reason": e.reason}}})

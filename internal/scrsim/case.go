@@ -200,9 +200,10 @@ func (c *simCase) apply(step Step, now time.Time, ties bool, index int, lag time
 		c.change(step, at, t, lag, index, &change)
 	}
 	c.modified = t
-	if step.closes() {
+	switch {
+	case step.closes():
 		c.close(step, t)
-	} else {
+	case c.closed.IsZero():
 		c.status = scr.CaseInProgress
 	}
 	return change

@@ -140,6 +140,7 @@ func (f FaultSet) check() error {
 			errs = append(errs, fmt.Errorf("probabilities of faults that exclude each other add up to %v", sum))
 		}
 	}
+	errs = append(errs, f.checkEffects()...)
 	for _, d := range []Duration{f.RetryAfter, f.SlowBy, f.NotYetFor, f.StaleFor, f.HookLateBy} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("duration %v is negative", time.Duration(d)))
@@ -152,6 +153,26 @@ func (f FaultSet) check() error {
 		errs = append(errs, fmt.Errorf("server error status %d is no 5xx", s))
 	}
 	return errors.Join(errs...)
+}
+
+// checkEffects finds faults that would do nothing.
+func (f FaultSet) checkEffects() []error {
+	var errs []error
+	for _, e := range []struct {
+		on     bool
+		effect bool
+		text   string
+	}{
+		{f.Slow > 0, f.SlowBy > 0, "slow needs slowBy"},
+		{f.NotYet > 0, f.NotYetReads > 0 || f.NotYetFor > 0, "notYet needs notYetReads or notYetFor"},
+		{f.Stale > 0, f.StaleReads > 0 || f.StaleFor > 0, "stale needs staleReads or staleFor"},
+		{f.HookLate > 0 || f.HookReordered > 0, f.HookLateBy > 0, "hookLate and hookReordered need hookLateBy"},
+	} {
+		if e.on && !e.effect {
+			errs = append(errs, errors.New(e.text))
+		}
+	}
+	return errs
 }
 
 func (f Faults) check() error {

@@ -22,6 +22,9 @@ const (
 	hookAttempts    = 4
 )
 
+// hookOvertakes is the head start of a webhook before the one that it overtakes.
+const hookOvertakes = 100 * time.Millisecond
+
 // hook is one webhook on its way.
 type hook struct {
 	change             int
@@ -91,14 +94,13 @@ func (q *hookQueue) send(h hook, fault hookFault, late time.Duration) {
 		h.due = now.Add(late)
 	case hookReordered:
 		h.due = now.Add(late)
-		q.release(key, now) // the one held before it now comes after nothing
+		q.release(key, now) // only one is held at a time
 		q.held[key] = q.push(h)
 		return
 	case hookIntact:
 	}
 	q.push(h)
-	// After this one, the one that was held back.
-	q.release(key, h.due)
+	q.release(key, h.due.Add(hookOvertakes))
 }
 
 // push queues h. q.mu is held.
@@ -259,8 +261,7 @@ func (q *hookQueue) post(ctx context.Context, h *hook) (status int, err error) {
 
 // withoutURL takes the URL, which may hold secrets, out of a client's error.
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err
@@ -288,18 +289,22 @@ func (q *hookQueue) pending() int {
 // hookHeap orders by due time.
 type hookHeap []*hook
 
-func (h hookHeap) Len() int { return len(h) }
+// Len is heap.Interface's.
+func (h *hookHeap) Len() int { return len(*h) }
 
-func (h hookHeap) Less(i, j int) bool {
-	if h[i].due.Equal(h[j].due) {
-		return h[i].order < h[j].order
+// Less is heap.Interface's.
+func (h *hookHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	if a.due.Equal(b.due) {
+		return a.order < b.order
 	}
-	return h[i].due.Before(h[j].due)
+	return a.due.Before(b.due)
 }
 
-func (h hookHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+// Swap is heap.Interface's.
+func (h *hookHeap) Swap(i, j int) {
+	(*h)[i], (*h)[j] = (*h)[j], (*h)[i]
+	(*h)[i].index, (*h)[j].index = i, j
 }
 
 // Push is heap.Interface's.

@@ -129,8 +129,8 @@ const headerPartial = "X-PARTIAL-DELIVERY"
 
 // getCases is guide 7.5: cases by filter, the oldest first, never with binary
 // data.
-func (s *Simulator) getCases(c *call, all bool) (reply, error) {
-	f, err := parseFilter(c.r, c.status, c.acct.Wire, s.cfg.ListLimit)
+func (s *Simulator) getCases(r *http.Request, c *call, all bool) (reply, error) {
+	f, err := parseFilter(r, c.status, c.acct.Wire, s.cfg.ListLimit)
 	if err != nil {
 		return reply{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -58,7 +57,6 @@ type Status struct {
 // walk lets one case step by itself. Guarded by Simulator.mu.
 type walk struct {
 	pacing   Pacing
-	rng      *rand.Rand
 	load     *loadRun // nil for a case of POST /cases
 	due      time.Time
 	index    int // in the heap, -1 outside
@@ -182,17 +180,12 @@ func (s *Simulator) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{
-		Now: s.clock.now(), Cases: len(s.cases), Changes: len(s.truth), HooksPending: pending,
+		Now: s.clock.now(), Cases: len(s.cases), Changes: len(s.truth), Seen: s.seen, HooksPending: pending,
 		Loads: make([]LoadStatus, 0, len(s.loads)), Played: true,
 	}
 	for _, c := range s.cases {
 		if c.status != scr.CaseClosed {
 			st.Open++
-		}
-	}
-	for _, c := range s.truth {
-		if c.Seen {
-			st.Seen++
 		}
 	}
 	for _, l := range s.loads {
@@ -287,16 +280,13 @@ func (s *Simulator) startOne(l *loadRun, now time.Time) {
 // letWalk puts a case among those that walk by themselves.
 func (s *Simulator) letWalk(c *simCase, l *loadRun, p Pacing, now time.Time) {
 	setDefault(&p.MaxDwell, Duration(defaultMaxDwell))
-	c.walk = &walk{
-		pacing: p, load: l, index: -1, change: -1,
-		rng: rand.New(rand.NewPCG(s.cfg.Seed, uint64(c.serial))),
-	}
-	c.walk.due = now.Add(c.walk.dwell())
+	c.walk = &walk{pacing: p, load: l, index: -1, change: -1, due: now.Add(s.dwell(p))}
 	s.walks.add(c)
 }
 
-func (w *walk) dwell() time.Duration {
-	return time.Duration(float64(w.pacing.Dwell) * (0.5 + w.rng.Float64()))
+// dwell draws how long a state lasts. s.mu is held.
+func (s *Simulator) dwell(p Pacing) time.Duration {
+	return time.Duration(float64(p.Dwell) * (0.5 + s.rng.Float64()))
 }
 
 // walkOn moves a case whose time has come: on to the look that is still
@@ -314,7 +304,7 @@ func (s *Simulator) walkOn(c *simCase, now time.Time) {
 		a := s.advance(c)
 		w.change, w.waiting = a.Index, false
 		w.wait = w.pacing.UntilSeen && a.Hooked
-		s.walks.reschedule(c, now.Add(w.dwell()))
+		s.walks.reschedule(c, now.Add(s.dwell(w.pacing)))
 	}
 }
 

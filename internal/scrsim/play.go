@@ -188,12 +188,16 @@ func (c *simCase) listed(now time.Time) *view {
 // walkHeap orders the cases that walk by themselves by when they are due.
 type walkHeap []*simCase
 
-func (h walkHeap) Len() int           { return len(h) }
-func (h walkHeap) Less(i, j int) bool { return h[i].walk.due.Before(h[j].walk.due) }
+// Len is heap.Interface's.
+func (h *walkHeap) Len() int { return len(*h) }
 
-func (h walkHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].walk.index, h[j].walk.index = i, j
+// Less is heap.Interface's.
+func (h *walkHeap) Less(i, j int) bool { return (*h)[i].walk.due.Before((*h)[j].walk.due) }
+
+// Swap is heap.Interface's.
+func (h *walkHeap) Swap(i, j int) {
+	(*h)[i], (*h)[j] = (*h)[j], (*h)[i]
+	(*h)[i].walk.index, (*h)[j].walk.index = i, j
 }
 
 // Push is heap.Interface's; use add.

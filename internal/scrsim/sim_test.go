@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postident-bridge/internal/scr"
@@ -48,6 +48,14 @@ func run(t *testing.T, sim *Simulator) {
 	})
 }
 
+// answer is what came back.
+type answer struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   []byte
+}
+
 // api asks the simulator without a network.
 type api struct {
 	t        *testing.T
@@ -63,43 +71,39 @@ func newAPI(t *testing.T, sim *Simulator) *api {
 	return &api{t: t, sim: sim, clientID: "ACCT0001", username: "user", password: "pass", header: make(http.Header)}
 }
 
-func (a *api) do(method, path, body string) *http.Response {
+func (a *api) do(method, path, body string) answer {
 	a.t.Helper()
-	r := httptest.NewRequest(method, "/api/scr/v1/"+a.clientID+"/cases"+path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(a.t.Context(), method, "/api/scr/v1/"+a.clientID+"/cases"+path, strings.NewReader(body))
 	r.Header = a.header.Clone()
 	r.SetBasicAuth(a.username, a.password)
-	if body != "" {
+	if body != "" && r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()
 	a.sim.Handler().ServeHTTP(w, r)
-	return w.Result()
+	return answer{t: a.t, status: w.Code, header: w.Header(), body: w.Body.Bytes()}
 }
 
-func (a *api) get(path string) *http.Response {
+func (a *api) get(path string) answer {
 	a.t.Helper()
 	return a.do(http.MethodGet, path, "")
 }
 
-func body(t *testing.T, resp *http.Response) []byte {
-	t.Helper()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
+// wants fails the test unless the answer has the status.
+func (a answer) wants(status int) answer {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("status %d, want %d: %s", a.status, status, a.body)
 	}
-	return b
+	return a
 }
 
-// decode reads an answer that must be 200.
-func decode[T any](t *testing.T, resp *http.Response) T {
+// decode reads the JSON of an answer that must be 200.
+func decode[T any](t *testing.T, a answer) T {
 	t.Helper()
-	raw := body(t, resp)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("status %d: %s", resp.StatusCode, raw)
-	}
 	var v T
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatalf("%v: %s", err, raw)
+	if err := json.Unmarshal(a.wants(http.StatusOK).body, &v); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
 	}
 	return v
 }
@@ -167,7 +171,7 @@ func TestWalkOfEveryRow(t *testing.T) {
 					t.Errorf("truth has type %q, want %q", want.StatusType, r.Type)
 				}
 				for _, path := range []string{"", "/", "/full", "/full/", "/status", "/status/", "/status/full", "/status/full/"} {
-					got, err := scr.ParseCase(body(t, client.get("/"+id+path)))
+					got, err := scr.ParseCase(client.get("/" + id + path).body)
 					if err != nil {
 						t.Fatalf("%s: %v", path, err)
 					}
@@ -227,4 +231,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// elapse lets the clock of a synctest bubble run on, and everything that is due
+// by then happen.
+func elapse(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }

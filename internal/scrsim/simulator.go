@@ -26,8 +26,9 @@ type Simulator struct {
 	cases  map[string]*simCase
 	serial int // of the last case
 	truth  []Change
+	seen   int // how many of truth are
 	faults Faults
-	rng    *rand.Rand // faults and the like: not part of what a seed determines
+	rng    *rand.Rand // faults and dwells; plans and ids have streams of their own
 	manual *origin    // draws for cases that no load starts
 	loads  []*loadRun
 	walks  walkHeap
@@ -58,9 +59,14 @@ const (
 
 func newOrigin(seed, stream uint64) *origin {
 	return &origin{
-		ids:     rand.New(rand.NewPCG(seed, stream<<1)),
-		planner: newPlanner(rand.New(rand.NewPCG(seed, stream<<1|1))),
+		ids:     newRand(seed, stream<<1),
+		planner: newPlanner(newRand(seed, stream<<1|1)),
 	}
+}
+
+// newRand is reproducible, and secures nothing.
+func newRand(seed, stream uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // as said
 }
 
 // New checks cfg, reporting every mistake at once, and starts the clock.
@@ -81,7 +87,7 @@ func New(cfg Config) (*Simulator, error) {
 		wake:     make(chan struct{}, 1),
 		running:  make(chan struct{}, 1),
 		cases:    make(map[string]*simCase),
-		rng:      rand.New(rand.NewPCG(cfg.Seed, streamFault)),
+		rng:      newRand(cfg.Seed, streamFault<<1),
 		manual:   newOrigin(cfg.Seed, streamManual),
 	}
 	for _, a := range cfg.Accounts {

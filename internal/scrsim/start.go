@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,10 +17,9 @@ import (
 
 // Limits of POST /cases (facts 2.3, 2.4).
 const (
-	maxStartBody   = 256 << 10
-	maxReference   = 14
-	maxCustom      = 100
-	maxCallbackURL = 500
+	maxStartBody = 256 << 10
+	maxReference = 14
+	maxCustom    = 100
 )
 
 // startBody is the body of POST /cases, known only from a public client (facts
@@ -33,8 +33,8 @@ type startBody struct {
 }
 
 // postCase starts a case (facts 2).
-func (s *Simulator) postCase(c *call) (reply, error) {
-	req, err := parseStart(c.r)
+func (s *Simulator) postCase(r *http.Request, c *call) (reply, error) {
+	req, err := parseStart(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -105,24 +105,45 @@ func (b startBody) request() (startRequest, error) {
 			return startRequest{}, refuse(http.StatusBadRequest, "processData."+name, err.Error())
 		}
 	}
-	for name, value := range b.ProcessData {
-		if strings.HasPrefix(name, "callbackUrl") && len(value) > 3*maxCallbackURL+100 {
-			return startRequest{}, refuse(http.StatusBadRequest, "processData."+name, "is too long")
-		}
+	if err := b.checkCallbacks(); err != nil {
+		return startRequest{}, err
 	}
-	if len(b.CustomData) > 0 {
-		for name, value := range b.CustomData {
-			if !strings.HasPrefix(name, "custom") || utf8.RuneCountInString(value) > maxCustom {
-				return startRequest{}, refuse(http.StatusBadRequest, "customData", "is not custom1 to custom5 of 100 characters")
+	var err error
+	req.order.custom, err = b.custom()
+	return req, err
+}
+
+func (b startBody) checkCallbacks() error {
+	for name, raw := range b.ProcessData {
+		if !strings.HasPrefix(name, "callbackUrl") {
+			continue
+		}
+		var urls map[string]string // webUrl, iOSUrl, androidUrl
+		err := json.Unmarshal(raw, &urls)
+		for _, u := range urls {
+			if len(u) > maxURL {
+				err = errors.New("too long")
 			}
 		}
-		custom, err := marshal(b.CustomData)
 		if err != nil {
-			return startRequest{}, err
+			return refuse(http.StatusBadRequest, "processData."+name, "is no object of URLs of at most 500")
 		}
-		req.order.custom = custom
 	}
-	return req, nil
+	return nil
+}
+
+var customField = regexp.MustCompile(`^custom[1-5]$`)
+
+func (b startBody) custom() (json.RawMessage, error) {
+	if len(b.CustomData) == 0 {
+		return nil, nil
+	}
+	for name, value := range b.CustomData {
+		if !customField.MatchString(name) || utf8.RuneCountInString(value) > maxCustom {
+			return nil, refuse(http.StatusBadRequest, "customData", "is not custom1 to custom5 of at most 100 characters")
+		}
+	}
+	return marshal(b.CustomData)
 }
 
 func textField(from map[string]json.RawMessage, name string, to *string, longest int) error {
@@ -144,11 +165,11 @@ const (
 
 // patchArchive marks closed cases as archived and answers with those it has
 // marked (guide 7.6): others, and those marked before, are left out.
-func (s *Simulator) patchArchive(c *call) (reply, error) {
-	if err := needJSON(c.r); err != nil {
+func (s *Simulator) patchArchive(r *http.Request, c *call) (reply, error) {
+	if err := needJSON(r); err != nil {
 		return reply{}, err
 	}
-	raw, err := readBody(c.r, maxArchiveBody)
+	raw, err := readBody(r, maxArchiveBody)
 	if err != nil {
 		return reply{}, err
 	}
@@ -195,11 +216,10 @@ func needJSON(r *http.Request) error {
 
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body", "is too large")
-	case err != nil:
+	}
+	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "body", "ends early")
 	}
 	return raw, nil

@@ -75,7 +75,10 @@ func (s *Simulator) markSeen(shown []shownChange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sh := range shown {
-		s.truth[sh.change].Seen = true
+		if !s.truth[sh.change].Seen {
+			s.truth[sh.change].Seen = true
+			s.seen++
+		}
 		if w := sh.c.walk; w != nil && w.waiting && w.change == sh.change {
 			s.walks.reschedule(sh.c, time.Now())
 			s.wakePlayer()
