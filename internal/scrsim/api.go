@@ -135,7 +135,7 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op o
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(rep.code)
 	if fault == faultCut {
-		_, _ = w.Write(body[:len(body)/2])
+		_, _ = w.Write(body[:len(body)/2]) //nolint:gosec // JSON or JWE, never HTML
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler) // the server then breaks the connection
 	}
@@ -150,7 +150,7 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op o
 // written writes body through to the connection and reports whether all of it
 // went out to someone who still waits.
 func (*Simulator) written(ctx context.Context, w http.ResponseWriter, body []byte) bool {
-	if _, err := w.Write(body); err != nil {
+	if _, err := w.Write(body); err != nil { //nolint:gosec // JSON or JWE, never HTML
 		return false
 	}
 	err := http.NewResponseController(w).Flush()

@@ -26,28 +26,28 @@ func TestAnswerFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		faults FaultSet
-		check  func(*testing.T, *http.Response, []byte, error)
+		check  func(*testing.T, fetched)
 	}{
 		{"401", FaultSet{Unauthorised: 1}, wantStatus(401)},
-		{"429 with Retry-After", FaultSet{RateLimited: 1, RetryAfter: Duration(1500 * time.Millisecond)}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"429 with Retry-After", FaultSet{RateLimited: 1, RetryAfter: Duration(1500 * time.Millisecond)}, func(t *testing.T, got fetched) {
 			t.Helper()
-			wantStatus(429)(t, resp, body, err)
-			if got := resp.Header.Get("Retry-After"); got != "2" {
-				t.Errorf("Retry-After %q", got)
+			wantStatus(429)(t, got)
+			if after := got.header.Get("Retry-After"); after != "2" {
+				t.Errorf("Retry-After %q", after)
 			}
 		}},
 		{"503", FaultSet{ServerError: 1}, wantStatus(503)},
 		{"500", FaultSet{ServerError: 1, ServerErrorStatus: 500}, wantStatus(500)},
-		{"cut connection", FaultSet{Cut: 1}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"cut connection", FaultSet{Cut: 1}, func(t *testing.T, got fetched) {
 			t.Helper()
-			if !errors.Is(err, io.ErrUnexpectedEOF) || len(body) == 0 || resp.StatusCode != 200 {
-				t.Errorf("read %d bytes, %v", len(body), err)
+			if !errors.Is(got.err, io.ErrUnexpectedEOF) || len(got.body) == 0 || got.status != http.StatusOK {
+				t.Errorf("read %d bytes, %v", len(got.body), got.err)
 			}
 		}},
-		{"truncated JWE", FaultSet{Truncated: 1}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"truncated JWE", FaultSet{Truncated: 1}, func(t *testing.T, got fetched) {
 			t.Helper()
-			wantStatus(200)(t, resp, body, err)
-			object, err := jose.ParseEncryptedCompact(string(body), keyAlgorithms, contentEncryptions)
+			wantStatus(200)(t, got)
+			object, err := jose.ParseEncryptedCompact(string(got.body), keyAlgorithms, contentEncryptions)
 			if err == nil {
 				_, err = object.Decrypt(testKey())
 			}
@@ -55,10 +55,10 @@ func TestAnswerFaults(t *testing.T) {
 				t.Error("opens")
 			}
 		}},
-		{"wrongly keyed JWE", FaultSet{WrongKey: 1}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"wrongly keyed JWE", FaultSet{WrongKey: 1}, func(t *testing.T, got fetched) {
 			t.Helper()
-			wantStatus(200)(t, resp, body, err)
-			object, err := jose.ParseEncryptedCompact(string(body), keyAlgorithms, contentEncryptions)
+			wantStatus(200)(t, got)
+			object, err := jose.ParseEncryptedCompact(string(got.body), keyAlgorithms, contentEncryptions)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,17 +66,17 @@ func TestAnswerFaults(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}},
-		{"plain JSON", FaultSet{PlainJSON: 1}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"plain JSON", FaultSet{PlainJSON: 1}, func(t *testing.T, got fetched) {
 			t.Helper()
-			wantStatus(200)(t, resp, body, err)
-			if !json.Valid(body) {
+			wantStatus(200)(t, got)
+			if !json.Valid(got.body) {
 				t.Error("no JSON")
 			}
 		}},
-		{"disallowed alg", FaultSet{WrongAlg: 1}, func(t *testing.T, resp *http.Response, body []byte, err error) {
+		{"disallowed alg", FaultSet{WrongAlg: 1}, func(t *testing.T, got fetched) {
 			t.Helper()
-			wantStatus(200)(t, resp, body, err)
-			if _, alg, _ := open(t, body); alg != jose.RSA1_5 {
+			wantStatus(200)(t, got)
+			if _, alg, _ := open(t, got.body); alg != jose.RSA1_5 {
 				t.Errorf("alg %q", alg)
 			}
 		}},
@@ -88,7 +88,7 @@ func TestAnswerFaults(t *testing.T) {
 			t.Cleanup(server.Close)
 			id := create(t, sim, videoSuccess)
 			advance(t, sim, id)
-			get := func() (*http.Response, []byte, error) {
+			get := func() fetched {
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/scr/v1/ACCT0001/cases/"+id, nil)
 				if err != nil {
 					t.Fatal(err)
@@ -101,31 +101,37 @@ func TestAnswerFaults(t *testing.T) {
 				}
 				defer func() { _ = resp.Body.Close() }()
 				body, err := io.ReadAll(resp.Body)
-				return resp, body, err
+				return fetched{status: resp.StatusCode, header: resp.Header, body: body, err: err}
 			}
 			if err := sim.SetFaults(Faults{Accounts: map[string]FaultSet{"ACCT0001": tt.faults}}); err != nil {
 				t.Fatal(err)
 			}
-			resp, body, err := get() //nolint:bodyclose // closed in get
-			tt.check(t, resp, body, err)
+			tt.check(t, get())
 			if sim.Truth()[0].Seen {
 				t.Error("seen through a fault")
 			}
 			if err := sim.SetFaults(Faults{Accounts: map[string]FaultSet{"ACCT0002": tt.faults}}); err != nil {
 				t.Fatal(err)
 			}
-			if resp, _, err := get(); err != nil || resp.StatusCode != 200 || !sim.Truth()[0].Seen { //nolint:bodyclose // closed in get
-				t.Errorf("without the fault: %v, %v", resp.Status, err)
-			}
+			wantStatus(http.StatusOK)(t, get())
+			eventually(t, "seen without the fault", func() bool { return sim.Truth()[0].Seen })
 		})
 	}
 }
 
-func wantStatus(status int) func(*testing.T, *http.Response, []byte, error) {
-	return func(t *testing.T, resp *http.Response, body []byte, err error) {
+// fetched is an answer as it came over the network.
+type fetched struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error // of reading the body
+}
+
+func wantStatus(status int) func(*testing.T, fetched) {
+	return func(t *testing.T, got fetched) {
 		t.Helper()
-		if err != nil || resp.StatusCode != status {
-			t.Fatalf("got %v, %v: %s", resp.Status, err, body)
+		if got.err != nil || got.status != status {
+			t.Fatalf("status %d, %v: %s", got.status, got.err, got.body)
 		}
 	}
 }

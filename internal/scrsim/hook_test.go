@@ -102,31 +102,38 @@ func TestWebhookRetryTiming(t *testing.T) {
 		{"just in time", 1, func(received) (int, time.Duration, error) { return 200, 1999 * time.Millisecond, nil }, []time.Duration{0}, 200, false},
 		{
 			"503", 1, func(received) (int, time.Duration, error) { return 503, 0, nil },
-			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second}, 503, false,
+			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second},
+			503, false,
 		},
 		{
 			"204 is not 200", 1, func(received) (int, time.Duration, error) { return 204, 0, nil },
-			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second}, 204, false,
+			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second},
+			204, false,
 		},
 		{
 			"a redirect is not followed", 1, func(received) (int, time.Duration, error) { return 307, 0, nil },
-			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second}, 307, false,
+			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second},
+			307, false,
 		},
 		{
 			"no answer", 1, func(received) (int, time.Duration, error) { return 200, time.Hour, nil },
-			[]time.Duration{0, 2 * time.Second, 902 * time.Second, 4502 * time.Second}, 0, true,
+			[]time.Duration{0, 2 * time.Second, 902 * time.Second, 4502 * time.Second},
+			0, true,
 		},
 		{
 			"no connection", 1, func(received) (int, time.Duration, error) { return 0, 0, refused },
-			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second}, 0, true,
+			[]time.Duration{0, 0, 900 * time.Second, 4500 * time.Second},
+			0, true,
 		},
 		{
 			"compressed", 100, func(received) (int, time.Duration, error) { return 500, 0, nil },
-			[]time.Duration{0, 0, 9 * time.Second, 45 * time.Second}, 500, false,
+			[]time.Duration{0, 0, 9 * time.Second, 45 * time.Second},
+			500, false,
 		},
 		{
 			"compressed, no answer: two seconds stay", 1000, func(received) (int, time.Duration, error) { return 200, time.Hour, nil },
-			[]time.Duration{0, 2 * time.Second, 4 * time.Second, 7600 * time.Millisecond}, 0, true,
+			[]time.Duration{0, 2 * time.Second, 4 * time.Second, 7600 * time.Millisecond},
+			0, true,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -175,11 +182,15 @@ func TestWebhookRequest(t *testing.T) {
 	}{
 		{"caseId only", Webhook{}, `{"caseId":"AAAABBBBCCCC"}`, "", []string{"https://bank.test/webhooks/ACCT0001"}},
 		{
-			"referenceId and Basic authentication", Webhook{ReferenceID: true, Username: "hook", Password: "word"},
-			`{"caseId":"AAAABBBBCCCC","referenceId":"SIM00000000001"}`, "hook", []string{"https://bank.test/webhooks/ACCT0001"},
+			"referenceId and Basic authentication",
+			Webhook{ReferenceID: true, Username: "hook", Password: "word"},
+			`{"caseId":"AAAABBBBCCCC","referenceId":"SIM00000000001"}`, "hook",
+			[]string{"https://bank.test/webhooks/ACCT0001"},
 		},
 		{
-			"client and partner (9.2)", Webhook{PartnerURL: "https://partner.test/hook"}, `{"caseId":"AAAABBBBCCCC"}`, "",
+			"client and partner (9.2)",
+			Webhook{PartnerURL: "https://partner.test/hook"},
+			`{"caseId":"AAAABBBBCCCC"}`, "",
 			[]string{"https://bank.test/webhooks/ACCT0001", "https://partner.test/hook"},
 		},
 	} {

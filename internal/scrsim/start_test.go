@@ -28,10 +28,12 @@ func TestStartOfACase(t *testing.T) {
 		WebStart   struct {
 			CaseURL string `json:"caseURL"`
 		} `json:"webStart"`
-		IOSStart, AndroidStart struct {
+		IOSStart struct {
 			CaseURLScheme string `json:"caseUrlScheme"`
-			PackageName   string `json:"packageName"`
-		}
+		} `json:"iosStart"`
+		AndroidStart struct {
+			PackageName string `json:"packageName"`
+		} `json:"androidStart"`
 	}
 	if err := json.Unmarshal(a.body, &started); err != nil {
 		t.Fatal(err)

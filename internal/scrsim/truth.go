@@ -30,8 +30,8 @@ type Change struct {
 	// what the guide gives no type.
 	StatusType string `json:"statusType"`
 	// Seen says that an unfaulted answer with exactly this state was written to
-	// its connection in full. A client that dies right after may still not have
-	// acted on it.
+	// its connection in full, and is set right after that. A client that dies
+	// just then may still not have acted on it.
 	Seen bool `json:"seen"`
 }
 
