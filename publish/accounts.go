@@ -2,8 +2,8 @@ package publish
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +12,7 @@ import (
 type account struct {
 	Account
 	slots chan struct{} // one token a read under way
+	busy  atomic.Bool   // some read waited for busyAfter in vain
 
 	mu      sync.Mutex
 	breaker breaker // guarded by mu
@@ -43,19 +44,37 @@ func (a *account) report(now time.Time, f failure, retryAfter time.Duration) (lo
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if f.accountDown {
-		return a.breaker.failure(now, f, retryAfter, rand.Float64())
+		return a.breaker.failure(now, f, retryAfter, jitter())
 	}
 	return a.breaker.success(now)
 }
 
-// acquire waits for a free slot.
+// acquire waits for a free slot, for busyAfter at most.
 func (a *account) acquire(ctx context.Context) error {
+	timer := time.NewTimer(busyAfter)
+	defer timer.Stop()
 	select {
 	case a.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-timer.C:
+		a.busy.Store(true)
+		return errBusy
 	}
 }
 
-func (a *account) release() { <-a.slots }
+func (a *account) release() {
+	<-a.slots
+	if len(a.slots) < cap(a.slots)-1 {
+		a.busy.Store(false) // nobody waits any more
+	}
+}
+
+// congested says that reads wait longer than busyAfter and no slot is free: a
+// trigger is parked at once then, so that a slow account does not fill the
+// workers that other accounts need too (P8).
+func (a *account) congested() bool { return a.busy.Load() && !a.free() }
+
+// free says whether a slot is free. It hands out nothing.
+func (a *account) free() bool { return len(a.slots) < cap(a.slots) }

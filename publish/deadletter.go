@@ -80,8 +80,7 @@ func (s *suspects) careful(now time.Time) bool { return now.Before(s.until) }
 
 // blame remembers what a refused record says of the batch that it was in.
 func (s *suspects) blame(err error, b *batch, now time.Time) {
-	var refused *recordRefusedError
-	if !errors.As(err, &refused) {
+	if _, refused := errors.AsType[*recordRefusedError](err); !refused {
 		return
 	}
 	wasCareful := s.careful(now)

@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -47,6 +46,8 @@ type result struct {
 var (
 	// errBusy says that the account's reads under way left no slot in time.
 	errBusy = errors.New("no free read in time")
+	// errDeadline is the cause of a read's deadline.
+	errDeadline = errors.New("read deadline exceeded")
 	// errBlocked says that the account's breaker is open.
 	errBlocked = errors.New("account is held back")
 )
@@ -109,6 +110,10 @@ func (w *worker) look(key string, triggers []trigger) {
 		w.ready = append(w.ready, result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
 		return
 	}
+	if j.account.congested() {
+		w.ready = append(w.ready, result{job: j, origin: asking[0], err: errBusy})
+		return
+	}
 	w.read(j)
 }
 
@@ -144,8 +149,12 @@ func (w *worker) startDue() {
 			w.table.wake(key, now.Add(time.Minute)) // no account, but it may be configured again
 			continue
 		}
+		if !account.free() {
+			w.table.wake(key, now.Add(spread(time.Second/2)))
+			continue
+		}
 		if until, open := account.blocked(now); open && until.After(now) {
-			w.table.wake(key, until.Add(rand.N(time.Second)))
+			w.table.wake(key, until.Add(spread(time.Second/2)))
 			continue
 		}
 		w.running[key] = true
@@ -154,10 +163,10 @@ func (w *worker) startDue() {
 }
 
 // read reads the case beside the loop, bounded by a deadline that includes the
-// wait for a free slot.
+// wait for a free slot: past it the trigger becomes a durable retry.
 func (w *worker) read(j job) {
 	w.spawn(func(ctx context.Context) {
-		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errBusy)
+		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 		defer cancel()
 		r := w.readCase(bounded, j)
 		select {
@@ -176,7 +185,10 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 	} else {
 		r.origin = j.triggers[0]
 	}
-	ctx, span := w.startSpan(ctx, r.origin)
+	if r.origin.Traceparent != nil {
+		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *r.origin.Traceparent})
+	}
+	ctx, span := w.p.cfg.Tracer.Start(ctx, "process "+w.p.cfg.Topics.Inbox, w.spanOptions()...)
 	defer span.End()
 	r.trace = traceparent(ctx)
 	if r.err = j.account.acquire(ctx); r.err != nil {
@@ -189,7 +201,7 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 	}
 	r.readAt = w.p.cfg.Now()
 	r.answer, r.err = j.account.Read(ctx, caseOf(j.key))
-	if r.err != nil && errors.Is(context.Cause(ctx), errBusy) {
+	if r.err != nil && errors.Is(context.Cause(ctx), errDeadline) {
 		// The account took longer than anyone waits: that is its breaker's affair.
 		r.err = &scr.UnavailableError{Err: context.DeadlineExceeded}
 	}
@@ -261,19 +273,16 @@ func (w *worker) sendOn(j job) {
 
 var traceContext propagation.TraceContext
 
-// startSpan starts the span of one look, within the trace of the webhook.
-func (w *worker) startSpan(ctx context.Context, t trigger) (context.Context, trace.Span) {
-	if t.Traceparent != nil {
-		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *t.Traceparent})
-	}
-	return w.p.cfg.Tracer.Start(ctx, "process "+w.p.cfg.Topics.Inbox, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(
-			attribute.String("messaging.system", "kafka"),
-			attribute.String("messaging.operation.name", "process"),
-			attribute.String("messaging.operation.type", "process"),
-			attribute.String("messaging.destination.name", w.p.cfg.Topics.Inbox),
-			attribute.Int("messaging.destination.partition.id", int(w.partition)),
-		))
+// spanOptions describe the span of one look, as the messaging conventions of
+// OpenTelemetry have it.
+func (w *worker) spanOptions() []trace.SpanStartOption {
+	return []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		attribute.String("messaging.system", "kafka"),
+		attribute.String("messaging.operation.name", "process"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", w.p.cfg.Topics.Inbox),
+		attribute.Int("messaging.destination.partition.id", int(w.partition)),
+	)}
 }
 
 // traceparent is the W3C header of the span in ctx, "" when there is none.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -94,12 +93,12 @@ func (p *Publisher) joinGroup() error {
 
 // leaveGroup ends every owner, waits for them, and gives the partitions back at
 // once instead of after the session time-out.
-func (p *Publisher) leaveGroup() {
-	p.release(context.Background(), p.owned(), errStopped, revokeTimeout)
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+func (p *Publisher) leaveGroup(ctx context.Context) {
+	p.release(ctx, p.owned(), errStopped, revokeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
-		p.cfg.Logger.Info("leave group", "error", err)
+		p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 	}
 	closeBounded(p.groupClient())
 }
@@ -111,7 +110,7 @@ var (
 )
 
 // assigned only starts owners: the group waits for this callback.
-func (p *Publisher) assigned(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
+func (p *Publisher) assigned(session context.Context, _ *kgo.Client, topics map[string][]int32) {
 	p.health.setJoined(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +120,7 @@ func (p *Publisher) assigned(_ context.Context, _ *kgo.Client, topics map[string
 			// opening fences the old one.
 			before.cancel(errRevoked)
 		}
-		ctx, cancel := context.WithCancelCause(context.Background())
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(session))
 		o := &owner{partition: partition, cancel: cancel, done: make(chan struct{})}
 		p.owners[partition] = o
 		go func() {
@@ -165,7 +164,7 @@ func (p *Publisher) release(ctx context.Context, partitions []int32, cause error
 		select {
 		case <-o.done:
 		case <-ctx.Done():
-			p.cfg.Logger.Warn("owner did not end in time", "partition", o.partition)
+			p.cfg.Logger.WarnContext(ctx, "owner did not end in time", "partition", o.partition)
 		}
 	}
 }
@@ -245,7 +244,7 @@ func (p *Publisher) own(ctx context.Context, o *owner) {
 // 5 s, half of it jitter.
 func backOff(attempt int) time.Duration {
 	d := min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)
-	return d/2 + rand.N(d/2)
+	return spread(d / 2)
 }
 
 // counts asks the group whether this process is still its member, in the

@@ -186,7 +186,10 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer closeBounded(shared)
 	p.shared = shared
 	seen, err := p.awaitTopics(ctx)
-	if err != nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	p.count = seen.partitions
@@ -194,7 +197,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return err
 	}
 	p.watchTopics(ctx, seen)
-	p.leaveGroup()
+	p.leaveGroup(context.WithoutCancel(ctx))
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

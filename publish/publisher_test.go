@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -151,7 +152,7 @@ func TestTriggerInWrongPartitionIsSentOn(t *testing.T) {
 func TestAccountDownParksAndDrains(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	var down = true
+	down := true
 	s.source.setFault(func(string, int) error {
 		if down {
 			return &scr.UnavailableError{Status: 503}
@@ -222,5 +223,48 @@ func TestUnequalPartitionCountsAreRefused(t *testing.T) {
 	var refused *RefusedError
 	if err := p.Run(t.Context()); !errors.As(err, &refused) {
 		t.Errorf("Run returned %v", err)
+	}
+}
+
+// P8: an account that answers slowly does not hold up another one.
+func TestSlowAccountDoesNotBlockAnother(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := s.config()
+	cfg.ReadsPerAccount = 1
+	cfg.Accounts = append(cfg.Accounts, Account{
+		ClientID: "SLOWCLNT", RegulatoryClass: schemas.RegulatoryClassTKG,
+		Read: func(ctx context.Context, _ string) (scr.Case, error) {
+			<-ctx.Done() // answers never
+			return scr.Case{}, ctx.Err()
+		},
+	})
+	for i := range 3 * maxRunning {
+		s.trigger(schemas.Trigger{ClientID: "SLOWCLNT", CaseID: caseName(i), Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
+	}
+	const cases = 30
+	for i := range cases {
+		s.source.show(caseName(i), 1)
+		s.hook(caseName(i))
+	}
+	s.run(cfg)
+	s.events(cases)
+}
+
+// P10: a process that the group gave no partition is ready all the same.
+func TestEveryMemberBecomesReady(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for range testPartitions + 1 {
+		p, _ := s.run(s.config())
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for p.Ready(t.Context()) != nil {
+			select {
+			case <-tick.C:
+			case <-t.Context().Done():
+				t.Fatal(p.Ready(t.Context()))
+			}
+		}
 	}
 }

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/google/uuid"
 
 	"postident-bridge/schemas"
 )
@@ -98,9 +97,7 @@ func (w *worker) restore(ctx context.Context) error {
 				// Only a successor can write after our barrier before we do.
 				return errSucceeded
 			}
-			if reached, err = w.load(ctx, rec); err != nil {
-				return err
-			}
+			reached = w.load(ctx, rec)
 		}
 		if reached {
 			break
@@ -116,39 +113,41 @@ var errSucceeded = errors.New("a successor is at work")
 // load takes one record of case-state into the table, and says whether it is
 // this opening's barrier. Bytes that are not ours quarantine their case and stop
 // nothing else.
-func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool, err error) {
-	key := string(rec.Key)
-	switch key {
-	case schemas.BarrierKey:
+func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool) {
+	switch key := string(rec.Key); {
+	case key == schemas.BarrierKey:
 		b, err := schemas.DecodeBarrier(rec.Value)
-		if err != nil {
-			return false, nil // not ours to judge: ours decodes
-		}
-		return b.OpeningID == w.opening, nil
-	case schemas.PositionKey:
-		pos, err := schemas.DecodePosition(rec.Value)
-		if err != nil {
-			// An older position, or none, only has triggers looked at again.
-			w.p.metrics.positionLost(ctx, "unreadable")
-			w.log.ErrorContext(ctx, "position cannot be read, going on without it", "offset", rec.Offset, "error", err)
-			return false, nil
-		}
-		w.restored = &pos
-		return false, nil
-	}
-	if rec.Value == nil {
+		return err == nil && b.OpeningID == w.opening
+	case key == schemas.PositionKey:
+		w.loadPosition(ctx, rec)
+	case rec.Value == nil:
 		w.table.forget(key)
-		return false, nil
+	default:
+		w.loadCase(ctx, key, rec)
 	}
+	return false
+}
+
+func (w *worker) loadPosition(ctx context.Context, rec *kgo.Record) {
+	position, err := schemas.DecodePosition(rec.Value)
+	if err != nil {
+		// An older position, or none, only has triggers looked at again.
+		w.p.metrics.positionLost(ctx, "unreadable")
+		w.log.ErrorContext(ctx, "position cannot be read, going on without it", "offset", rec.Offset, "error", err)
+		return
+	}
+	w.restored = &position
+}
+
+func (w *worker) loadCase(ctx context.Context, key string, rec *kgo.Record) {
 	state, err := schemas.DecodeCaseState(rec.Value)
 	if err != nil || stateKey(state.ClientID, state.CaseID) != key || partitionOf(state.CaseID, w.p.count) != w.partition {
 		w.table.quarantine(key)
 		w.p.metrics.quarantined(ctx)
 		w.log.ErrorContext(ctx, "case state cannot be used, case is quarantined", "offset", rec.Offset, "error", err)
-		return false, nil
+		return
 	}
 	w.table.put(key, state, rec.Offset)
-	return false, nil
 }
 
 // start decides where to read the inbox, from the position in the state and the
@@ -222,15 +221,14 @@ func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error)
 	if err != nil {
 		return 0, fmt.Errorf("list offsets: %w", err)
 	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return 0, fmt.Errorf("list offsets: %w", err)
-			}
-			return p.Offset, nil
-		}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, errors.New("list offsets: no answer")
 	}
-	return 0, errors.New("list offsets: no answer")
+	answer := resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return 0, fmt.Errorf("list offsets: %w", err)
+	}
+	return answer.Offset, nil
 }
 
 // fetchError is the first error of a poll that ends the worker. All are: the

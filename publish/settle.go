@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -165,7 +164,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	}
 	if lookup := (*lookupError)(nil); errors.As(r.err, &lookup) {
 		w.log.WarnContext(ctx, "waiting trigger not found", "error", r.err)
-		w.table.wake(r.key, now.Add(5*time.Second+rand.N(5*time.Second)))
+		w.table.wake(r.key, now.Add(spread(5*time.Second)))
 		b.looked = append(b.looked, r.key)
 		return
 	}
@@ -184,7 +183,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 		retry.NotBefore = w.nextTry(r.account, now)
 	} else {
 		var exhausted bool
-		retry, exhausted = w.p.cfg.retry.afterFault(slot, now, f.reason, w.origin(r), rand.Float64())
+		retry, exhausted = w.p.cfg.retry.afterFault(slot, now, f.reason, w.origin(r), jitter())
 		if exhausted {
 			w.settleExhausted(ctx, b, r, f, retry)
 			return
@@ -207,7 +206,7 @@ func (w *worker) nextTry(a *account, now time.Time) time.Time {
 	if !open || until.Before(now) {
 		until = now
 	}
-	return wireTime(until.Add(time.Second + rand.N(time.Second)))
+	return wireTime(until.Add(spread(time.Second)))
 }
 
 // failureOf is classify, with the reasons that are ours.

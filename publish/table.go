@@ -126,9 +126,14 @@ type wakeUp struct {
 // dueQueue is a heap by time.
 type dueQueue []wakeUp
 
-func (q dueQueue) Len() int           { return len(q) }
-func (q dueQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
-func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+// Len, Less and Swap are for package heap, as Push and Pop are.
+func (q *dueQueue) Len() int { return len(*q) }
+
+// Less orders by time.
+func (q *dueQueue) Less(i, j int) bool { return (*q)[i].at.Before((*q)[j].at) }
+
+// Swap is for package heap.
+func (q *dueQueue) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
 
 // Push is for package heap.
 func (q *dueQueue) Push(x any) {

@@ -7,11 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/google/uuid"
 )
 
 // topology is what the publisher depends on of the inbox and case-state topics.
@@ -109,12 +108,12 @@ func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
 			return topology{}, refused
 		}
 		if ctx.Err() != nil {
-			return topology{}, nil
+			return topology{}, ctx.Err()
 		}
 		p.health.bad(err.Error())
 		p.cfg.Logger.WarnContext(ctx, "topics not available", "error", err)
 		if !wait(ctx, inspectInterval) {
-			return topology{}, nil
+			return topology{}, ctx.Err()
 		}
 	}
 }
@@ -157,7 +156,7 @@ func (p *Publisher) inspect(ctx context.Context) (topology, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range []string{p.cfg.Topics.Inbox, p.cfg.Topics.CaseState} {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = new(name)
 		req.Topics = append(req.Topics, t)
 	}
 	resp, err := req.RequestWith(ctx, p.shared)

@@ -16,11 +16,12 @@ import (
 // Bounds of a worker's loop.
 const (
 	maxOutstanding = 1000             // triggers in memory: beyond it the inbox waits
-	maxRunning     = 256              // cases that are looked at at once
+	maxRunning     = 256              // looks under way
 	maxBatch       = 500              // cases in one transaction
 	maxPoll        = 256              // triggers in one poll
 	finishTimeout  = 4 * time.Second  // for the last transaction of a stop; within revokeTimeout
 	forgetInterval = time.Hour        // of the search for states to forget
+	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
 	carefulFor     = 10 * time.Second // how long cases go one at a time after a refused record
 )
 
