@@ -48,7 +48,7 @@ func (e *lackingError) Error() string { return e.what }
 func begin(tb testing.TB, kind, script string, env []string, args ...string) string {
 	tb.Helper()
 	if testing.Short() {
-		report(tb, "skipped", kind, "-short was given")
+		report(tb, "skipped", kind, kind+": -short was given")
 		tb.Skipf("%s: not started under -short", kind)
 	}
 	ctx, cancel := context.WithTimeout(tb.Context(), startTime)
@@ -57,10 +57,10 @@ func begin(tb testing.TB, kind, script string, env []string, args ...string) str
 	lacking, ok := errors.AsType[*lackingError](err)
 	switch {
 	case ok && os.Getenv("CI") == "true":
-		tb.Fatalf("%s: %v; CI must have it", kind, lacking)
+		tb.Fatalf("%v; CI must have it", lacking)
 	case ok:
 		report(tb, "skipped", kind, lacking.what)
-		tb.Skipf("%s: %v", kind, lacking)
+		tb.Skipf("%v", lacking)
 	case err != nil:
 		tb.Fatal(err)
 	}
