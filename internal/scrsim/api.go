@@ -18,15 +18,11 @@ const apiPath = "/api/scr/v1/{clientId}/cases"
 
 // operation is one operation of the API.
 type operation struct {
-	// status says that it gives status data only: partners may call it.
-	status bool
-	// partner says that partners may call it although it gives no status.
-	partner bool
-	// list of C15: a partner may get it as status data.
-	fullList bool
-	// plain says that it is never encrypted: POST and PATCH (facts 1.9).
-	plain bool
-	run   func(*http.Request, *call) (reply, error)
+	status   bool // gives status data only, so partners may call it
+	partner  bool // partners may call it although it gives none
+	fullList bool // is the list of facts C15
+	plain    bool // is never encrypted: POST and PATCH (facts 1.9)
+	run      func(*http.Request, *call) (reply, error)
 }
 
 // call is one authenticated request.

@@ -3,6 +3,7 @@ package scrsim
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -93,6 +94,24 @@ type Credential struct {
 	Access Access `json:"access,omitempty"`
 }
 
+// String names the user and no secret.
+func (c Credential) String() string { return "credential " + c.Username }
+
+// GoString is String: %#v must not show the secrets either.
+func (c Credential) GoString() string { return c.String() }
+
+// LogValue implements slog.LogValuer.
+func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// String names the account and no secret.
+func (a Account) String() string { return "simulated account " + a.ClientID }
+
+// GoString is String: %#v must not show the secrets either.
+func (a Account) GoString() string { return a.String() }
+
+// LogValue implements slog.LogValuer.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
 // Webhook is the account's webhook configuration (guide 5).
 type Webhook struct {
 	// URL and PartnerURL are given as webHookUrl and webHookUrlPartner to the
@@ -167,9 +186,9 @@ type Pacing struct {
 	// one and a half of it.
 	Dwell Duration `json:"dwell,omitempty"`
 	// UntilSeen keeps a state for which a webhook was sent at least until an
-	// unfaulted answer has shown it, or MaxDwell has passed.
+	// unfaulted answer has shown it.
 	UntilSeen bool `json:"untilSeen,omitempty"`
-	// MaxDwell bounds UntilSeen; 0 means 30 s.
+	// MaxDwell is the most that UntilSeen adds to Dwell; 0 means 30 s.
 	MaxDwell Duration `json:"maxDwell,omitempty"`
 }
 
@@ -276,8 +295,8 @@ func (c Config) check() error {
 	if len(c.Accounts) == 0 {
 		errs = append(errs, errors.New("accounts: none given"))
 	}
-	if c.TimeScale < 0 || c.ListLimit < 0 || c.HookConcurrency < 0 {
-		errs = append(errs, errors.New("time scale, list limit, hook concurrency: must not be negative"))
+	if !(c.TimeScale > 0) || c.ListLimit < 0 || c.HookConcurrency < 0 {
+		errs = append(errs, errors.New("time scale, list limit, hook concurrency: must be positive"))
 	}
 	seen := make(map[string]bool)
 	for _, a := range c.Accounts {

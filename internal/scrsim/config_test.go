@@ -2,6 +2,8 @@ package scrsim
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -69,5 +71,18 @@ func TestExampleAccounts(t *testing.T) {
 	}
 	if d := cmp.Diff(accounts, again); d != "" {
 		t.Errorf("through JSON:\n%s", d)
+	}
+}
+
+// Printing or logging an account shows no secret.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	accounts := ExampleAccounts("https://bridge.test")
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("account", "account", accounts[0], "credential", accounts[0].Credentials[0]) //nolint:sloglint // any handler
+	for _, s := range []string{fmt.Sprintf("%v %+v %#v", accounts, Config{Accounts: accounts}, accounts), logged.String()} {
+		if strings.Contains(s, "sim-") {
+			t.Errorf("shows a secret: %s", s)
+		}
 	}
 }

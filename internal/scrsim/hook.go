@@ -132,7 +132,7 @@ func (q *hookQueue) release(key string, due time.Time) {
 }
 
 // run delivers until ctx ends, then waits for what is under way, which ends
-// with ctx.
+// with ctx: a failed attempt, whose retry the next run makes.
 func (q *hookQueue) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer func() {
@@ -203,7 +203,7 @@ func (q *hookQueue) deliver(ctx context.Context, h *hook) {
 	defer q.mu.Unlock()
 	q.underWay--
 	q.attempts = append(q.attempts, record)
-	if status == http.StatusOK || h.attempt == hookAttempts || ctx.Err() != nil {
+	if status == http.StatusOK || h.attempt == hookAttempts {
 		return
 	}
 	again := *h

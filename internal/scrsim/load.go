@@ -110,7 +110,7 @@ func (l Load) check() error {
 	if l.Cases < 1 {
 		errs = append(errs, errors.New("cases: want at least 1"))
 	}
-	if l.Rate < 0 || l.Dwell < 0 || l.MaxDwell < 0 {
+	if !(l.Rate >= 0) || l.Dwell < 0 || l.MaxDwell < 0 {
 		errs = append(errs, errors.New("rate, dwell, max dwell: must not be negative"))
 	}
 	for m, w := range l.Mix.Methods {
