@@ -221,7 +221,7 @@ func (c *comparison) match(t *caseTruth, p *Published) {
 	}
 	at := t.candidate(state, last, eventModified(e))
 	if at < 0 {
-		kind, detail := t.whyNot(state, last)
+		kind, detail := t.whyNot(state, last, p)
 		c.found(kind, p, "%s", detail)
 		return
 	}
@@ -252,8 +252,9 @@ func (t *caseTruth) candidate(state stateKey, last int, modified time.Time) int 
 	return best
 }
 
-// whyNot says why no change is left for an event with this state.
-func (t *caseTruth) whyNot(state stateKey, last int) (Kind, string) {
+// whyNot says why no change is left for an event with this state. A change that
+// is told too late is told all the same: it is out of order, not lost.
+func (t *caseTruth) whyNot(state stateKey, last int, p *Published) (Kind, string) {
 	var passed, future *truthChange
 	for _, i := range t.byState[state] {
 		switch change := t.changes[i]; {
@@ -267,6 +268,7 @@ func (t *caseTruth) whyNot(state stateKey, last int) (Kind, string) {
 	}
 	switch {
 	case passed != nil:
+		passed.told = p
 		return OutOfOrder, "it tells " + passed.describe() + ", and a later state of that identification comes before it"
 	case future != nil:
 		return Mismatch, "its modified lies before that of " + future.describe()
