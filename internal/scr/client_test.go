@@ -270,6 +270,7 @@ func TestNewClientListsEveryMistake(t *testing.T) {
 		"no key, encryption required": {func(c *scr.ClientConfig) { c.Key = nil }, []string{"key: missing"}},
 		"a key, no data password":     {func(c *scr.ClientConfig) { c.DataPassword = "" }, []string{"data password"}},
 		"negative limits":             {func(c *scr.ClientConfig) { c.MaxBodyBytes, c.Timeout = -1, -1 }, []string{"body limit", "timeout"}},
+		"a limit of no use":           {func(c *scr.ClientConfig) { c.MaxBodyBytes = 1<<30 + 1 }, []string{"body limit"}},
 		"base URL of another scheme":  {func(c *scr.ClientConfig) { c.BaseURL = "ftp://postident.example" }, []string{"base URL"}},
 		"base URL without host":       {func(c *scr.ClientConfig) { c.BaseURL = "https://:8443" }, []string{"base URL"}},
 		"base URL with a query":       {func(c *scr.ClientConfig) { c.BaseURL = "https://postident.example?" }, []string{"base URL"}},

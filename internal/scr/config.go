@@ -48,6 +48,10 @@ const (
 	DefaultTimeout      = 30 * time.Second
 )
 
+// maxMaxBodyBytes is beyond any answer: a list holds at most 1,000 cases and no
+// binary data (guide 7.5.1).
+const maxMaxBodyBytes = 1 << 30
+
 // basePath is the path of the API below the host (guide 7.2.3, facts 2.11).
 const basePath = "/api/scr/v1"
 
@@ -74,7 +78,7 @@ type ClientConfig struct {
 	// proxy variables.
 	Transport http.RoundTripper
 	// MaxBodyBytes limits the answer, and again what is in it once decrypted.
-	// Zero means DefaultMaxBodyBytes.
+	// Zero means DefaultMaxBodyBytes; more than 1 GiB is refused.
 	MaxBodyBytes int64
 	// Timeout limits one read, from connecting to the last byte. Zero means
 	// DefaultTimeout.
@@ -129,7 +133,7 @@ func (c ClientConfig) validate() error {
 		errs = append(errs, fmt.Errorf("encryption %q: want required or optional", c.Encryption))
 	}
 	check(c.Key == nil || c.DataPassword != "", "data password: missing, and a key is set")
-	check(c.MaxBodyBytes >= 0, "body limit: negative")
+	check(c.MaxBodyBytes >= 0 && c.MaxBodyBytes <= maxMaxBodyBytes, "body limit: want 0 to 1 GiB")
 	check(c.Timeout >= 0, "timeout: negative")
 	return errors.Join(errs...)
 }
