@@ -1,5 +1,5 @@
-# Sourced by kafka and registry: one process per directory, known by its pid file. No name is ever matched, so nothing
-# that these scripts did not start is signalled.
+# Sourced by kafka, registry and consumers/run. One process per directory, known by DIR/pid, and signalled only while its
+# command line names DIR: a pid file may be left over from before a reboot, and its number be someone else's by now.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/postident-bridge
 
@@ -51,17 +51,30 @@ free_ports() {
   echo $taken
 }
 
-# spawn DIR COMMAND...: starts it in the background with its output in DIR/log and its pid in DIR/pid.
+# spawn DIR COMMAND...: starts it in the background with its output in DIR/log and its pid in DIR/pid. DIR/ must be part of
+# the command's arguments.
 spawn() {
   local dir=$1
   shift
   nohup "$@" >>"$dir/log" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/pid"
+  # Until the fork has become the command, it bears this script's command line.
+  while ! alive "$dir" && kill -0 $! 2>/dev/null; do sleep 0.01; done
   disown
 }
 
 # alive DIR
-alive() { [ -e "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null; }
+alive() {
+  local pid args
+  [ -e "$1/pid" ] || return
+  pid=$(cat "$1/pid")
+  if [ -d /proc/self ]; then
+    args=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return
+  else
+    args=$(ps -o args= -p "$pid") || return
+  fi
+  [[ $args == *"$1/"* ]]
+}
 
 # signal NAME DIR
 signal() {
