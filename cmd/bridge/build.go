@@ -81,6 +81,12 @@ func (p *process) serve(ctx context.Context, name, addr string, srv *http.Server
 	if err != nil {
 		return "", fmt.Errorf("start %s: %w", name, err)
 	}
+	p.serveOn(name, listener, srv)
+	return listener.Addr().String(), nil
+}
+
+// serveOn starts the server on a listener, which it owns from then on.
+func (p *process) serveOn(name string, listener net.Listener, srv *http.Server) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -96,7 +102,6 @@ func (p *process) serve(ctx context.Context, name, addr string, srv *http.Server
 		<-done
 		return err
 	})
-	return listener.Addr().String(), nil
 }
 
 // start runs a part on a context of its own, which ends when its turn in the

@@ -1,7 +1,434 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/ingest"
+	"postident-bridge/internal/audit"
+	"postident-bridge/internal/scrsim"
+	"postident-bridge/schemas"
+)
+
+const (
+	// demoPartitions is enough for the demo's workers to show their parallelism.
+	demoPartitions = 4
+	// demoRate and demoDwell let a person follow what happens.
+	demoRate  = 6
+	demoDwell = 400 * time.Millisecond
+	// demoTimeScale makes a second of the demo a minute of simulated time.
+	demoTimeScale = 60
+	// demoSettle is how long the demo waits without any new event before it
+	// takes what is missing for lost.
+	demoSettle = 10 * time.Second
+	// demoTrickle is how many cases a second go on starting under --serve.
+	demoTrickle = 0.5
+)
+
+// demoFlags are the flags of `demo`.
+type demoFlags struct {
+	cases  int
+	seed   uint64
+	serve  bool
+	asJSON bool
+}
 
 func (m *Main) demoCommand() *cobra.Command {
-	return &cobra.Command{Use: "demo", Short: "See the whole flow", Example: "  bridge demo", RunE: showHelp}
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See the whole flow: an embedded broker, a simulated API, and the bridge",
+		Long: `Shows the whole flow in one process. It needs nothing: the broker is embedded, the
+API is simulated, and everything listens on free ports of this machine only.
+
+Identifications of all five methods run through the guide's status model; every
+status change that the bridge publishes is shown as it comes. At the end the
+topic is compared with the simulator's truth: nothing may be missing, double or
+out of order. Exits 1 and says what is wrong if something is.
+
+The embedded broker is for demonstration; it is never one for production.`,
+		Example: `  bridge demo
+  bridge demo --cases 200 --seed 7
+  bridge demo --serve                keep it up, to look around`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.cases < 1 {
+				return &usageError{"--cases must be at least 1"}
+			}
+			return newDemo(m, f).run(cmd.Context())
+		},
+	}
+	cmd.Flags().IntVar(&f.cases, "cases", 60, "how many cases to simulate")
+	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "the same seed gives the same cases")
+	cmd.Flags().BoolVar(&f.serve, "serve", false, "keep everything up at the end, and go on slowly, until Ctrl-C")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print events and result as lines of JSON")
+	return cmd
+}
+
+// demo is one demonstration: the broker, the simulator and the bridge itself,
+// the same program that `bridge run` is.
+type demo struct {
+	main  *Main
+	flags demoFlags
+	view  *view
+
+	down     teardown
+	seeds    []string
+	names    topicNames
+	sim      *scrsim.Simulator
+	accounts []scrsim.Account
+	simAddr  string
+	where    addresses
+	nudged   map[string]bool // the cases that nudge asked for
+}
+
+func newDemo(m *Main, f demoFlags) *demo {
+	return &demo{main: m, flags: f, view: newView(m.Stdout, m.Environ, f.asJSON), nudged: make(map[string]bool)}
+}
+
+// run plays the demo and takes everything down, newest first.
+func (d *demo) run(ctx context.Context) error {
+	logger := slog.New(slog.NewTextHandler(d.main.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d.down = teardown{logger: logger, limit: 15 * time.Second}
+	err := d.play(ctx, logger)
+	return joinErrors(err, d.down.run(context.WithoutCancel(ctx)))
+}
+
+func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
+	// Whatever of the demo fails stops it; a Ctrl-C does too.
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	if err := d.build(ctx, fail, logger); err != nil {
+		return err
+	}
+	if err := d.view.begin(d); err != nil {
+		return err
+	}
+	watching := make(chan error, 1)
+	seen := newCounter()
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { watching <- d.watch(watch, seen) }()
+
+	report, err := d.finish(ctx, seen)
+	if err != nil {
+		stop()
+		return d.whyStopped(ctx, errors.Join(err, <-watching))
+	}
+	if err := d.view.end(report, len(d.nudged)); err != nil {
+		return err
+	}
+	if report.Err() == nil && d.flags.serve {
+		if err := d.serveOn(ctx); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		err = d.whyStopped(ctx, nil)
+	}
+	stop()
+	err = joinErrors(err, <-watching)
+	if err == nil && report.Err() != nil {
+		err = &reportedError{"not verified"}
+	}
+	return err
+}
+
+// whyStopped tells a failure of a part from a Ctrl-C, which ends --serve well
+// and everything else before its time.
+func (d *demo) whyStopped(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause != nil && !errors.Is(cause, context.Canceled):
+		return cause
+	case cause != nil && err != nil:
+		return errors.New("interrupted before the end")
+	default:
+		return err
+	}
+}
+
+// build makes and starts the broker, the bridge and the simulator.
+func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *slog.Logger) error {
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		return fmt.Errorf("start embedded broker: %w", err)
+	}
+	d.down.add("embedded broker", func(context.Context) error { broker.Close(); return nil })
+	d.seeds = broker.ListenAddrs()
+
+	// The bridge must know where the API is, and the simulator where the bridge
+	// takes webhooks: the API's port is taken first, and served last.
+	var conf net.ListenConfig
+	api, err := conf.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for the simulated api: %w", err)
+	}
+	d.down.add("listener of the simulated api", func(context.Context) error {
+		if err := api.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	d.simAddr = api.Addr().String()
+
+	s, _, err := loadSettings(append(
+		bridgeEnviron("http://"+d.simAddr, scrsim.ExampleAccounts("http://the-bridge")),
+		envPrefix+"KAFKA_BROKERS="+strings.Join(d.seeds, ","),
+		envPrefix+"WEBHOOK_ADDR=127.0.0.1:0",
+		envPrefix+"ADMIN_ADDR=127.0.0.1:0",
+	), needKafka, roleWebhook, roleProcess)
+	if err != nil {
+		return err
+	}
+	d.names = namesOfTopics(s.Topics.Prefix)
+	if err := d.createTopics(ctx); err != nil {
+		return err
+	}
+	if err := d.startBridge(ctx, s, fail, logger); err != nil {
+		return err
+	}
+	return d.startSimulator(ctx, api, fail, logger)
+}
+
+func (d *demo) createTopics(ctx context.Context) error {
+	_, err := withAdmin(d.kafka(), func(admin *kadm.Client) ([]topicResult, error) {
+		return applyTopics(ctx, admin, topicPlan{Partitions: demoPartitions, Replication: 1}.specs(d.names), d.names)
+	})
+	return err
+}
+
+// startBridge runs both roles in this process, as `bridge run` does, and
+// returns when they serve.
+func (d *demo) startBridge(ctx context.Context, s settings, fail context.CancelCauseFunc, logger *slog.Logger) error {
+	serving := make(chan addresses, 1)
+	p := &process{settings: s, roles: allRoles, logger: logger, started: func(a addresses) { serving <- a }}
+	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() {
+		err := p.run(runCtx)
+		ended <- err
+		if err != nil {
+			fail(fmt.Errorf("bridge: %w", err))
+		}
+	}()
+	d.down.add("bridge", func(ctx context.Context) error {
+		stop()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	select {
+	case d.where = <-serving:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail context.CancelCauseFunc, logger *slog.Logger) error {
+	d.accounts = scrsim.ExampleAccounts("http://" + d.where.Webhook)
+	sim, err := scrsim.New(scrsim.Config{Accounts: d.accounts, Seed: d.flags.seed, TimeScale: demoTimeScale})
+	if err != nil {
+		return err
+	}
+	d.sim = sim
+	p := &process{logger: logger, down: teardown{logger: logger, limit: 5 * time.Second}, ended: make(chan ending, 2)}
+	p.serveOn("simulated api", api, newSimulatorServer(sim))
+	p.start(ctx, "simulator", sim.Run)
+	waiting := make(chan struct{})
+	waitCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(waiting)
+		select {
+		case e := <-p.ended:
+			fail(fmt.Errorf("%s: %w", e.part, e.err))
+		case <-waitCtx.Done():
+		}
+	}()
+	d.down.add("simulator", func(ctx context.Context) error {
+		stop()
+		<-waiting
+		return p.down.run(ctx)
+	})
+	return sim.StartLoad(scrsim.Load{
+		Cases: d.flags.cases, Rate: demoRate,
+		// A state stays until the bridge has seen it: without that, two changes in
+		// quick succession may show as one, as with the real API.
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(demoDwell), UntilSeen: true},
+	})
+}
+
+func (d *demo) kafka() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(d.seeds...)} }
+
+// watch shows the events as they come, as any consumer would read them, until
+// ctx ends.
+func (d *demo) watch(ctx context.Context, seen *counter) error {
+	client, err := kgo.NewClient(append(d.kafka(),
+		kgo.ConsumeTopics(d.names.Status),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// Without this, events of transactions that were aborted show too.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(100*time.Millisecond),
+	)...)
+	if err != nil {
+		return fmt.Errorf("open consumer: %w", err)
+	}
+	defer client.Close()
+	decoder := schemas.NewStatusDecoder(nil)
+	for {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, e := range fetches.Errors() {
+			return fmt.Errorf("consume %s: %w", e.Topic, e.Err)
+		}
+		for _, r := range fetches.Records() {
+			event, err := decoder.Decode(ctx, r.Value)
+			if err != nil {
+				return fmt.Errorf("decode event at %d/%d: %w", r.Partition, r.Offset, err)
+			}
+			if err := d.view.event(r.Timestamp, &event); err != nil {
+				return err
+			}
+			seen.add()
+		}
+	}
+}
+
+// finish waits until the load is played and the topic tells it all, or until
+// nothing has come for a while, and compares.
+func (d *demo) finish(ctx context.Context, seen *counter) (audit.Report, error) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	shown, since := seen.value(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return audit.Report{}, ctx.Err()
+		case <-ticker.C:
+		}
+		if n := seen.value(); n != shown {
+			shown, since = n, time.Now()
+		}
+		if !d.sim.Status().Done {
+			continue
+		}
+		if err := d.nudge(ctx); err != nil {
+			return audit.Report{}, err
+		}
+		report, err := d.compare(ctx)
+		if err != nil {
+			return report, err
+		}
+		// The comparison reads the topic by itself; it waits for the view only so
+		// that the summary comes behind the last event.
+		if report.Err() == nil && shown >= report.Events || time.Since(since) > d.settle() {
+			return report, nil
+		}
+	}
+}
+
+func (d *demo) settle() time.Duration {
+	if d.main.hooks.settle > 0 {
+		return d.main.hooks.settle
+	}
+	return demoSettle
+}
+
+// nudge asks the bridge to look at the cases that closed without a change of an
+// identification. The API sends no webhook for those (guide 2.6), and the demo
+// wants them told all the same.
+func (d *demo) nudge(ctx context.Context) error {
+	client := &http.Client{Timeout: 3 * time.Second}
+	defer client.CloseIdleConnections()
+	for _, change := range d.sim.Truth() {
+		if change.Method != "" || change.Seen || d.nudged[change.CaseID] {
+			continue
+		}
+		accepted, err := d.webhook(ctx, client, change.ClientID, change.CaseID)
+		if err != nil {
+			return err
+		}
+		if accepted { // else again in a moment
+			d.nudged[change.CaseID] = true
+		}
+	}
+	return nil
+}
+
+// webhook brings one webhook as the sender would, and reports whether the
+// bridge answered 200.
+func (d *demo) webhook(ctx context.Context, client *http.Client, clientID, caseID string) (bool, error) {
+	body := strings.NewReader(fmt.Sprintf(`{"caseId":%q}`, caseID))
+	url := "http://" + d.where.Webhook + ingest.PathPrefix + clientID
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	if err != nil {
+		return false, fmt.Errorf("make webhook: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for _, a := range d.accounts {
+		if a.ClientID == clientID {
+			req.SetBasicAuth(a.Webhook.Username, a.Webhook.Password)
+		}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false, fmt.Errorf("send webhook: %w", err)
+	}
+	return resp.StatusCode == http.StatusOK, resp.Body.Close()
+}
+
+// compare reads the topic from its start and judges it by the simulator's
+// truth. Every change must have its event: the simulator keeps a state until it
+// was seen, and nudge sees to the rest.
+func (d *demo) compare(ctx context.Context) (audit.Report, error) {
+	published, err := audit.ReadStatus(ctx, d.kafka(), d.names.Status, schemas.NewStatusDecoder(nil))
+	if err != nil {
+		return audit.Report{}, err
+	}
+	if withhold := d.main.hooks.withhold; withhold != nil {
+		published = slices.DeleteFunc(published, withhold)
+	}
+	changes := d.sim.Truth()
+	truth := make([]audit.Change, len(changes))
+	for i, c := range changes {
+		truth[i] = audit.Change(c)
+	}
+	classes := make(map[string]schemas.RegulatoryClass)
+	for _, a := range d.accounts {
+		classes[a.ClientID] = schemas.RegulatoryClass(a.Class)
+	}
+	return audit.CompareWith(truth, published, audit.Options{
+		Strict: true, RequireAll: true, Partitions: demoPartitions, Classes: classes,
+	}), nil
+}
+
+// serveOn prints where everything is and lets a few cases go on.
+func (d *demo) serveOn(ctx context.Context) error {
+	if err := d.view.attach(d); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return d.sim.StartLoad(scrsim.Load{
+		Cases: 1 << 30, Rate: demoTrickle,
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(4 * time.Second), UntilSeen: true},
+	})
 }

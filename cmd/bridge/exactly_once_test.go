@@ -638,4 +638,3 @@ func (b *lockedBuffer) tail(lines int) string {
 	all := strings.Split(string(b.bytes()), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
-

@@ -15,8 +15,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"postident-bridge/internal/audit"
 )
 
 //go:generate go run . docs --out ../../docs
@@ -57,7 +60,9 @@ type hooks struct {
 	started func(addresses)
 	// withhold hides a published event from the demo's comparison, to prove
 	// that the comparison can fail.
-	withhold func(key []byte, sequence int64) bool
+	withhold func(audit.Published) bool
+	// settle shortens the demo's wait for what does not come.
+	settle time.Duration
 }
 
 // Run executes the command named by Args until it is done or ctx is cancelled,
