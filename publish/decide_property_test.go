@@ -284,7 +284,7 @@ func (b *bridge) take(s snapshot, i int, confirm bool) verdict {
 	if d.Verdict != verdictNeedsRead && d.Verdict != verdictDoubt {
 		b.newest = max(b.newest, i)
 	}
-	sealed, sequence, hash, err := seal(b.state, d.Events, encodeJSON)
+	sealed, sequence, hash, err := seal(b.state, d.Events, encoder.Encode)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -179,7 +179,7 @@ func (w *worker) read(j job) {
 func (w *worker) readCase(ctx context.Context, j job) result {
 	r := result{job: j}
 	if j.slot {
-		if r.origin, r.err = w.slotTrigger(ctx, j.stateAt); r.err != nil {
+		if r.origin, r.err = w.slotTrigger(ctx, j); r.err != nil {
 			return r
 		}
 	} else {
@@ -227,17 +227,26 @@ func retryAfterOf(err error) time.Duration {
 	return 0
 }
 
-// slotTrigger fetches the trigger that waits in the case's state.
-func (w *worker) slotTrigger(ctx context.Context, offset int64) (trigger, error) {
-	state, err := w.p.stateAt(ctx, w.stateID, w.partition, offset)
-	if err != nil {
+// slotTrigger fetches the trigger that waits in the case's state. If it is not
+// there any more, or cannot be read, one is made from what the key says: the
+// case is looked at all the same, and only the trigger's past is lost.
+func (w *worker) slotTrigger(ctx context.Context, j job) (trigger, error) {
+	state, err := w.p.stateAt(ctx, w.stateID, w.partition, j.stateAt)
+	corrupt := (*schemas.CorruptError)(nil)
+	if err != nil && !errors.Is(err, errRecordGone) && !errors.As(err, &corrupt) {
 		return trigger{}, &lookupError{Err: err}
 	}
-	if state.Retry == nil {
-		return trigger{}, &lookupError{Err: errRecordGone}
+	if err == nil && state.Retry != nil {
+		t := trigger{offset: state.Retry.Offset, value: state.Retry.Trigger}
+		if t.Trigger, err = schemas.DecodeTrigger(t.value); err == nil {
+			return t, nil
+		}
 	}
-	t := trigger{offset: state.Retry.Offset, value: state.Retry.Trigger}
-	if t.Trigger, err = schemas.DecodeTrigger(t.value); err != nil {
+	w.log.WarnContext(ctx, "waiting trigger is gone, made anew", "offset", j.stateAt, "error", err)
+	t := trigger{offset: -1, Trigger: schemas.Trigger{
+		ClientID: j.account.ClientID, CaseID: caseOf(j.key), Source: schemas.SourceUnknown, ReceivedAt: w.p.cfg.Now(),
+	}}
+	if t.value, err = schemas.EncodeTrigger(t.Trigger); err != nil {
 		return trigger{}, &lookupError{Err: err}
 	}
 	return t, nil

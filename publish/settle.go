@@ -177,6 +177,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 		w.table.wake(r.key, laterOf(w.nextTry(r.account, now), slot.NotBefore))
 		return
 	}
+	w.log.DebugContext(ctx, "case not read", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", f.reason, "error", r.err)
 	var retry *schemas.Retry
 	if f.accountDown {
 		retry = w.p.cfg.retry.afterUnavailable(slot, now, f.reason, w.origin(r))
@@ -227,7 +228,7 @@ func (w *worker) settleExhausted(ctx context.Context, b *batch, r result, f fail
 	now := w.p.cfg.Now()
 	b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), f.reason, r.err, last.Faults-1).since(last.FirstFailed))
 	w.doneAll(r.triggers)
-	w.log.WarnContext(ctx, "retries exhausted", "client_id", r.account.ClientID, "reason", f.reason, "attempts", last.Faults-1)
+	w.log.WarnContext(ctx, "retries exhausted", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", f.reason, "attempts", last.Faults-1)
 	prev := w.table.get(r.key)
 	if prev == nil || prev.Created == nil && fromHook(r.origin.Source) {
 		b.states = append(b.states, stateChange{key: r.key})
@@ -246,7 +247,11 @@ func (w *worker) settleRefused(b *batch, r result) {
 	for _, t := range r.triggers {
 		w.progress.done(t.offset, w.letter(t, caseOf(r.key), reasonRefused, errRefusedRecord, 0))
 	}
-	if prev := w.table.get(r.key); r.slot && prev != nil {
+	prev := w.table.get(r.key)
+	if !r.slot && prev != nil && prev.Retry != nil {
+		w.table.wake(r.key, w.p.cfg.Now()) // its wake-up may have come during this look
+	}
+	if r.slot && prev != nil {
 		b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), reasonRefused, errRefusedRecord, prev.Retry.Faults))
 		next := *prev
 		next.Retry, next.UpdatedAt = nil, w.p.cfg.Now()
