@@ -28,8 +28,11 @@ const (
 	// demoRate and demoDwell let a person follow what happens.
 	demoRate  = 6
 	demoDwell = 400 * time.Millisecond
-	// demoTimeScale makes a second of the demo a minute of simulated time.
+	// demoTimeScale makes a second of the demo a minute of simulated time, so that
+	// the sender's retry after 15 minutes would come while somebody watches. The
+	// simulated time begins demoHeadStart ago: no event shall be from the future.
 	demoTimeScale = 60
+	demoHeadStart = 24 * time.Hour
 	// demoSettle is how long the demo waits without any new event before it
 	// takes what is missing for lost.
 	demoSettle = 10 * time.Second
@@ -242,7 +245,9 @@ func (d *demo) startBridge(ctx context.Context, s settings, fail context.CancelC
 
 func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail context.CancelCauseFunc, logger *slog.Logger) error {
 	d.accounts = scrsim.ExampleAccounts("http://" + d.where.Webhook)
-	sim, err := scrsim.New(scrsim.Config{Accounts: d.accounts, Seed: d.flags.seed, TimeScale: demoTimeScale})
+	sim, err := scrsim.New(scrsim.Config{
+		Accounts: d.accounts, Seed: d.flags.seed, TimeScale: demoTimeScale, Start: time.Now().Add(-demoHeadStart),
+	})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ Prints the variables that 'bridge run' needs to work against it, ready to paste.
 	flags := cmd.Flags()
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8090", "where to serve the API and the control API")
 	flags.StringVar(&f.accounts, "accounts", "", "a JSON file with the accounts (default: one of each class)")
-	flags.StringVar(&f.webhooks, "webhooks", "http://127.0.0.1:8080", "the bridge that gets the webhooks; empty sends none")
+	flags.StringVar(&f.webhooks, "webhooks", "http://127.0.0.1:8080", "where webhooks go; empty sends none")
 	flags.Uint64Var(&f.seed, "seed", 1, "the same seed gives the same cases")
 	flags.Float64Var(&f.timeScale, "time-scale", 1, "how much faster simulated time runs")
 	flags.IntVar(&f.cases, "cases", 0, "how many cases to start and walk by themselves")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -101,7 +102,9 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 
 // withAdmin lends do a client for administration.
 func withAdmin[T any](opts []kgo.Opt, do func(*kadm.Client) (T, error)) (T, error) {
-	admin, err := kadm.NewOptClient(opts...)
+	// The client answers a second look at the topics from memory for as long as
+	// MetadataMinAge (5 s): apply would wait that long for what it created.
+	admin, err := kadm.NewOptClient(append(slices.Clone(opts), kgo.MetadataMinAge(20*time.Millisecond))...)
 	if err != nil {
 		var zero T
 		return zero, fmt.Errorf("make kafka client: %w", err)
