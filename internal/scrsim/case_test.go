@@ -278,12 +278,44 @@ func TestAttemptsAreToldApart(t *testing.T) {
 	sim := newSim(t, Config{Ties: true})
 	again := videoStarted
 	again.NewAttempt = true
+	unranked := Step{Method: scr.MethodVideo, Status: "under appeal"}
 	walkToEnd(t, sim, create(t, sim, videoStarted, again, again))
-	var created []time.Time
+	walkToEnd(t, sim, create(t, sim, unranked, again))
+	created := make(map[string][]time.Time)
 	for _, c := range sim.Truth() {
-		if slices.ContainsFunc(created, c.IdentCreated.Equal) {
+		if slices.ContainsFunc(created[c.CaseID], c.IdentCreated.Equal) {
 			t.Errorf("two attempts created at %v", c.IdentCreated)
 		}
-		created = append(created, c.IdentCreated)
+		created[c.CaseID] = append(created[c.CaseID], c.IdentCreated)
 	}
+}
+
+// Facts C28, guide 8.6.1: the case may be modified after its identification,
+// which was decided before; facts 3.2: what expires was valid until then.
+func TestTimesOfAClosing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sim := newSim(t, Config{})
+		expired := Step{Method: scr.MethodVideo, Status: scr.StatusDeclined, SubStatus: new(expiredCode)}
+		for _, last := range []Step{videoSuccess, videoSuccess, videoSuccess, expired} { // number 4 lags by 4 s
+			id := create(t, sim, videoStarted, last)
+			advance(t, sim, id)
+			elapse(time.Minute)
+			advance(t, sim, id)
+		}
+		for _, c := range sim.cases {
+			got, err := scr.ParseCase(newAPI(t, sim).get("/" + c.id).body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lag := time.Duration(c.serial) * time.Second
+			id := got.Identifications[0]
+			if got.Status.Modified.Sub(id.Modified) != lag || id.Modified.Sub(id.IdentificationTime) != 2*lag || id.IdentificationTime.Before(id.Created) {
+				t.Errorf("case %d: %+v", c.serial, got)
+			}
+			if ended := got.Status.ValidUntil.Equal(got.Status.Modified); ended != (c.serial == 4) {
+				t.Errorf("case %d, modified %v, is valid until %v", c.serial, got.Status.Modified, got.Status.ValidUntil)
+			}
+		}
+	})
 }

@@ -79,7 +79,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	accounts := ExampleAccounts("https://bridge.test")
 	var logged strings.Builder
-	slog.New(slog.NewJSONHandler(&logged, nil)).Info("account", "account", accounts[0], "credential", accounts[0].Credentials[0]) //nolint:sloglint // any handler
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("account", "account", accounts[0], "credential", accounts[0].Credentials[0])
 	for _, s := range []string{fmt.Sprintf("%v %+v %#v", accounts, Config{Accounts: accounts}, accounts), logged.String()} {
 		if strings.Contains(s, "sim-") {
 			t.Errorf("shows a secret: %s", s)

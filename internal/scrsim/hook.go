@@ -208,10 +208,8 @@ func (q *hookQueue) deliver(ctx context.Context, h *hook) {
 	}
 	again := *h
 	again.attempt++
+	// Past already, where the attempt took longer than the pause: then at once.
 	again.due = begun.Add(q.clock.compressed(retryPause(again.attempt)))
-	if again.due.Before(ended) {
-		again.due = ended
-	}
 	q.push(again)
 }
 

@@ -196,3 +196,47 @@ func TestCaseIDs(t *testing.T) {
 		}
 	}
 }
+
+// Facts C8, C10: how codes are paired where the guide does not say.
+func TestPairsOfCodes(t *testing.T) {
+	t.Parallel()
+	tests := map[string][]codes{
+		"basic.started":               {{}},
+		"basic.incomplete":            {{new(53), nil}, {new(54), nil}, {new(70), nil}, {new(71), nil}, {new(97), nil}, {new(98), nil}},
+		"basic.declined.fraud":        {{new(11), new(115)}, {new(11), new(116)}},
+		"video.review_pending":        {{}, {new(11), nil}, {new(15), nil}},
+		"video.declined.other":        {{new(19), nil}, {new(19), new(120)}, {new(99), nil}},
+		"video.declined.expired":      {{new(12), nil}, {new(12), new(120)}},
+		"autoid.cancelled":            {{new(94), new(900)}},
+		"photo.declined.expired":      {{new(12), nil}},
+		"basic.declined.abnormal":     {{new(16), new(114)}, {new(16), new(117)}, {new(16), new(112)}, {new(16), new(113)}, {new(16), new(123)}},
+		"eid.declined.fraud":          {{new(11), new(122)}},
+		"autoid.declined.abuse":       {{new(15), new(815)}},
+		"autoid.declined.other":       {{new(84), new(814)}, {new(84), new(816)}},
+		"basic.declined.expired":      {{new(12), nil}},
+		"basic.coupon_requested":      {{}},
+		"photo.declined.abuse":        {{new(15), nil}},
+		"video.declined.abuse":        {{new(15), nil}},
+		"autoid.declined.expired":     {{new(12), nil}},
+		"basic.declined.data_problem": {{new(17), new(118)}},
+	}
+	for id, want := range tests {
+		if d := cmp.Diff(want, row(id).pairs, cmp.AllowUnexported(codes{})); d != "" {
+			t.Errorf("%s (-want +got):\n%s", id, d)
+		}
+	}
+	// The inferred pairing: each reason of the row stands under one sub status.
+	for _, id := range []string{"autoid.incomplete", "eid.incomplete", "video.incomplete"} {
+		parents := make(map[int]int)
+		for _, p := range row(id).pairs {
+			if p.reason != nil {
+				parents[*p.reason]++
+			}
+		}
+		for _, r := range row(id).Reasons {
+			if parents[r.Code] != 1 {
+				t.Errorf("%s: reason %d stands under %d sub statuses", id, r.Code, parents[r.Code])
+			}
+		}
+	}
+}

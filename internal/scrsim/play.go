@@ -99,20 +99,15 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 	return Advanced{Change: change, Index: index, Hooked: hooked}
 }
 
-// hooked reports whether a webhook is due for the change (guide 2.6, facts C5,
-// C27).
+// hooked reports whether a webhook is due for the change (guide 2.6, facts C5).
+// Cancelled is a type of autoid's alone, as C27 has it.
 func (c *simCase) hooked(change Change) bool {
 	w := c.acct.Webhook
-	t := scr.StatusType(change.StatusType)
-	switch {
-	case c.hookURL == "" && c.partnerURL == "", !slices.Contains(w.Types, t):
+	if c.hookURL == "" && c.partnerURL == "" || !slices.Contains(w.Types, scr.StatusType(change.StatusType)) {
 		return false
-	case t == scr.Cancelled:
-		return change.Method == scr.MethodAutoID
-	case change.Method == scr.MethodAutoID && change.Status == scr.StatusReviewPending:
-		return !w.NoAutoIDReview
 	}
-	return true
+	autoIDReview := change.Method == scr.MethodAutoID && change.Status == scr.StatusReviewPending
+	return !autoIDReview || !w.NoAutoIDReview
 }
 
 // hide lets the faults of visibility befall the case after a webhook. s.mu is
