@@ -132,7 +132,8 @@ func sampleCaseEvent() schemas.StatusChanged {
 	return e
 }
 
-// TestEventIDIsPinned: consumers deduplicate by these ids. They never change.
+// TestEventIDIsPinned: consumers deduplicate by these ids. They never change. The
+// pinned ones were computed with another implementation of UUIDv5.
 func TestEventIDIsPinned(t *testing.T) {
 	t.Parallel()
 	bare := sampleEvent()
