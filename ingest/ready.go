@@ -110,11 +110,53 @@ func (w *Webhook) Ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	return w.probe(ctx)
+	p := w.prober.join(func() error { return w.probe(context.WithoutCancel(ctx)) })
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return fmt.Errorf("ask kafka about the inbox: no answer yet: %w", ctx.Err())
+	}
+}
+
+// prober lets one probe run at a time. It runs apart from those who wait for
+// it, because a request to a paused broker may queue behind a connection that
+// is being opened, where its context does not end it: 8 s were seen in place of
+// one. The client's own time-outs do, and so does closing the client.
+type prober struct {
+	mu      sync.Mutex
+	running *probed // guarded by mu; nil when none runs
+}
+
+// probed is a probe's result: err may be read when done is closed.
+type probed struct {
+	done chan struct{}
+	err  error
+}
+
+// join returns the running probe, or starts one.
+func (p *prober) join(probe func() error) *probed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running != nil {
+		return p.running
+	}
+	now := &probed{done: make(chan struct{})}
+	p.running = now
+	go func() {
+		now.err = probe()
+		p.mu.Lock()
+		p.running = nil
+		p.mu.Unlock()
+		close(now.done)
+	}()
+	return now
 }
 
 // probe asks Kafka about the inbox.
 func (w *Webhook) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = new(w.topic)

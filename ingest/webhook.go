@@ -82,6 +82,7 @@ type Webhook struct {
 	ackTimeout time.Duration
 	waiting    chan struct{} // a slot for each request that waits for Kafka
 	health     health
+	prober     prober
 	log        *refusalLog
 	metrics    *metrics
 	tracer     trace.Tracer
