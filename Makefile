@@ -33,7 +33,10 @@ demo: ## Watch the whole flow: embedded broker, simulated API, verified at the e
 .PHONY: test
 test: ## Run every test under the race detector, on a real Apache Kafka too where java 17 and mvn exist; with CI=true also fuzz.
 	go vet ./...
-	tools/counted go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+	@# Everything is built on all cores; then one package at a time is tested, for brokers beside each other would slow down
+	@# what is timed.
+	go build -race ./...
+	tools/counted go test -race -p 1 -timeout 20m $(TESTFLAGS) $(PKG)
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
 
 .PHONY: test-fast
