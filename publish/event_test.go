@@ -3,6 +3,7 @@ package publish
 import (
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -344,12 +345,10 @@ func TestEventHeaders(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.event.EventID = "some-id"
-			for key, value := range map[string]string{
+			maps.Copy(tt.want, map[string]string{
 				"ce_specversion": "1.0", "ce_id": "some-id", "ce_source": "/scr/ABCD1234", "ce_subject": "CASE00000001",
 				"content-type": "application/avro", "regulatory-class": "gwg", "client-id": "ABCD1234",
-			} {
-				tt.want[key] = value
-			}
+			})
 			headers := eventHeaders(tt.event, "application/avro", tt.traceparent)
 			if diff := cmp.Diff(tt.want, headerMap(t, headers)); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)

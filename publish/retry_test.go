@@ -67,23 +67,28 @@ func TestAfterFault(t *testing.T) {
 		{"most jitter", nil, 1, schemas.Retry{Attempt: 1, Faults: 1, NotBefore: retryNow.Add(12 * time.Second), FirstFailed: retryNow}, false},
 		{
 			"second", &schemas.Retry{Kind: schemas.RetryFault, Attempt: 1, Faults: 1, FirstFailed: failed}, 0.5,
-			schemas.Retry{Attempt: 2, Faults: 2, NotBefore: retryNow.Add(time.Minute), FirstFailed: failed}, false,
+			schemas.Retry{Attempt: 2, Faults: 2, NotBefore: retryNow.Add(time.Minute), FirstFailed: failed},
+			false,
 		},
 		{
 			"after parking: faults count on", &schemas.Retry{Kind: schemas.RetryParked, Faults: 1, FirstFailed: failed}, 0.5,
-			schemas.Retry{Attempt: 2, Faults: 2, NotBefore: retryNow.Add(time.Minute), FirstFailed: failed}, false,
+			schemas.Retry{Attempt: 2, Faults: 2, NotBefore: retryNow.Add(time.Minute), FirstFailed: failed},
+			false,
 		},
 		{
 			"after rechecks: they are no faults", &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: 3, FirstFailed: failed}, 0.5,
-			schemas.Retry{Attempt: 1, Faults: 1, NotBefore: retryNow.Add(10 * time.Second), FirstFailed: failed}, false,
+			schemas.Retry{Attempt: 1, Faults: 1, NotBefore: retryNow.Add(10 * time.Second), FirstFailed: failed},
+			false,
 		},
 		{
 			"exhausted", &schemas.Retry{Kind: schemas.RetryFault, Attempt: 2, Faults: 2, FirstFailed: failed}, 0.5,
-			schemas.Retry{Attempt: 3, Faults: 3, NotBefore: retryNow, FirstFailed: failed}, true,
+			schemas.Retry{Attempt: 3, Faults: 3, NotBefore: retryNow, FirstFailed: failed},
+			true,
 		},
 		{
 			"exhausted under a policy that was cut", &schemas.Retry{Kind: schemas.RetryFault, Attempt: 9, Faults: 9, FirstFailed: failed}, 0.5,
-			schemas.Retry{Attempt: 10, Faults: 10, NotBefore: retryNow, FirstFailed: failed}, true,
+			schemas.Retry{Attempt: 10, Faults: 10, NotBefore: retryNow, FirstFailed: failed},
+			true,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
