@@ -222,7 +222,7 @@ func (r *rig) requests(tb testing.TB) map[string]int64 {
 		code, _ := p.Attributes.Value("code")
 		why, _ := p.Attributes.Value("reason")
 		account, _ := p.Attributes.Value("account")
-		out[strings.TrimSpace(code.Emit()+" "+why.Emit()+" "+account.AsString())] += p.Value
+		out[strings.TrimSpace(code.String()+" "+why.String()+" "+account.AsString())] += p.Value
 	}
 	return out
 }

@@ -22,14 +22,11 @@ import (
 	"postident-bridge/ingest"
 )
 
-// bubble runs a test in a synctest bubble with a rig in it.
-func bubble(t *testing.T, o rigOption, run func(t *testing.T, r *rig)) {
+// newVirtualRig is a rig inside a synctest bubble.
+func newVirtualRig(t *testing.T, o rigOption) *rig {
 	t.Helper()
 	o.virtual = true
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, o)
-		run(t, r)
-	})
+	return newRig(t, o)
 }
 
 // accept delivers one webhook that must be accepted.
@@ -84,7 +81,8 @@ func (r *rig) caseIDs(t *testing.T) map[string]int {
 // itself. What was answered 503 is written late, once (P1, P10).
 func TestP1BrokerThatAnswersNothing(t *testing.T) {
 	t.Parallel()
-	bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVirtualRig(t, rigOption{})
 		r.accept(t, "BEFORE")
 		if err := r.Ready(t.Context()); err != nil {
 			t.Errorf("ready before: %v", err)
@@ -122,7 +120,8 @@ func TestP1BrokerThatAnswersNothing(t *testing.T) {
 // does not push the answer beyond the sender's two seconds (guide 5).
 func TestP1SlowBodyCountsToo(t *testing.T) {
 	t.Parallel()
-	bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVirtualRig(t, rigOption{})
 		r.accept(t, "BEFORE")
 		r.paused.Store(true)
 		req := post(t.Context(), "ACME", "")
@@ -156,7 +155,8 @@ func TestBufferStaysBoundedWhileKafkaIsAway(t *testing.T) {
 	t.Run("records", func(t *testing.T) {
 		t.Parallel()
 		const bound = 10
-		bubble(t, rigOption{client: []kgo.Opt{kgo.MaxBufferedRecords(bound)}}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{client: []kgo.Opt{kgo.MaxBufferedRecords(bound)}})
 			r.accept(t, "BEFORE")
 			r.paused.Store(true)
 			for i := range 2 * bound {
@@ -179,7 +179,8 @@ func TestBufferStaysBoundedWhileKafkaIsAway(t *testing.T) {
 	t.Run("requests", func(t *testing.T) {
 		t.Parallel()
 		const bound = 4
-		bubble(t, rigOption{config: func(c *ingest.WebhookConfig) { c.MaxInFlight = bound }}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{config: func(c *ingest.WebhookConfig) { c.MaxInFlight = bound }})
 			r.accept(t, "BEFORE")
 			r.paused.Store(true)
 			var wg sync.WaitGroup
@@ -203,7 +204,8 @@ func TestBufferStaysBoundedWhileKafkaIsAway(t *testing.T) {
 // reaches the client, which would fail every record of the partition with it.
 func TestCancelledRequestDoesNotFailOthers(t *testing.T) {
 	t.Parallel()
-	bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newVirtualRig(t, rigOption{})
 		r.accept(t, "BEFORE") // metadata is loaded, the next records go straight into batches
 		var held atomic.Bool
 		held.Store(true)
@@ -248,7 +250,8 @@ func TestSlowAndPassingFaultsAreAccepted(t *testing.T) {
 	for _, fault := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend} {
 		t.Run(fault.Message, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newVirtualRig(t, rigOption{})
 				r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: 2})
 				r.accept(t, "ONCE")
 				if diff := cmp.Diff(map[string]int{"ONCE": 1}, r.caseIDs(t)); diff != "" {
@@ -259,7 +262,8 @@ func TestSlowAndPassingFaultsAreAccepted(t *testing.T) {
 	}
 	t.Run("slow", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 				r.cluster.SleepControl(func() { <-time.After(time.Second) })
 				return nil, nil, false
@@ -282,7 +286,8 @@ func TestP1LastingFaultsAre503(t *testing.T) {
 	} {
 		t.Run(fault.Message, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newVirtualRig(t, rigOption{})
 				r.accept(t, "BEFORE")
 				h := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1})
 				w := r.serve(post(t.Context(), "ACME", goodBody))
@@ -298,7 +303,8 @@ func TestP1LastingFaultsAre503(t *testing.T) {
 	}
 	t.Run("no inbox", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{topics: -1}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{topics: -1})
 			w := r.serve(post(t.Context(), "ACME", goodBody))
 			if w.Code != http.StatusServiceUnavailable {
 				t.Errorf("code %d", w.Code)
@@ -314,7 +320,8 @@ func TestP1LastingFaultsAre503(t *testing.T) {
 	})
 	t.Run("client closed", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			r.client.Close()
 			r.refuse(t, "CLOSED", "produce")
 		})
@@ -352,7 +359,8 @@ func TestP10Ready(t *testing.T) {
 	}
 	t.Run("idle and well", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			if err := r.Ready(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -360,7 +368,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("idle, broker answers nothing", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			r.paused.Store(true)
 			if err := r.Ready(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
@@ -369,7 +378,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("idle for long after an acknowledgement, broker answers nothing", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			r.accept(t, "BEFORE")
 			r.paused.Store(true)
 			time.Sleep(time.Minute) //nolint:forbidigo // fake time
@@ -380,7 +390,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("no partition has a leader", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			metadata(r, func(topic *kmsg.MetadataResponseTopic) {
 				for i := range topic.Partitions {
 					noLeader(&topic.Partitions[i])
@@ -393,7 +404,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("one partition has no leader: the others accept", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			metadata(r, func(topic *kmsg.MetadataResponseTopic) { noLeader(&topic.Partitions[0]) })
 			if err := r.Ready(t.Context()); err != nil {
 				t.Error(err)
@@ -402,7 +414,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("no permission to write", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			metadata(r, func(topic *kmsg.MetadataResponseTopic) { topic.AuthorizedOperations = 1 << kmsg.ACLOperationDescribe })
 			if err := r.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "no permission to write") {
 				t.Errorf("got %v", err)
@@ -411,7 +424,8 @@ func TestP10Ready(t *testing.T) {
 	})
 	t.Run("the inbox is missing in the answer", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			metadata(r, func(topic *kmsg.MetadataResponseTopic) { topic.Topic = new("other") })
 			if err := r.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "not in the answer") {
 				t.Errorf("got %v", err)
@@ -422,7 +436,8 @@ func TestP10Ready(t *testing.T) {
 	// acknowledgements keep the process in service.
 	t.Run("one partition takes nothing, others do", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			r.accept(t, "21")
 			dead := (int32(-973932308) & 0x7fffffff) % inboxPartitions // murmur2 of "21"
 			r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: inboxTopic, Partitions: []int32{dead}, Err: kerr.NotEnoughReplicas, Count: -1})
@@ -439,7 +454,8 @@ func TestP10Ready(t *testing.T) {
 	// Metadata looks well, and Kafka refuses all the same: too few replicas.
 	t.Run("too few replicas in sync", func(t *testing.T) {
 		t.Parallel()
-		bubble(t, rigOption{}, func(t *testing.T, r *rig) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
 			fault := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 			r.refuse(t, "DURING", "not_acknowledged")
 			if err := r.Ready(t.Context()); err == nil {

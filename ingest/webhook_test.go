@@ -222,7 +222,7 @@ func TestWebhookKeepsTheTrace(t *testing.T) {
 		}
 		attrs := map[string]string{}
 		for _, kv := range span.Attributes {
-			attrs[string(kv.Key)] = kv.Value.Emit()
+			attrs[string(kv.Key)] = kv.Value.String()
 		}
 		wantAttrs := map[string]string{
 			"http.request.method": "POST", "http.route": "/webhooks/{clientId}",
