@@ -74,11 +74,14 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case !answer.Ready:
 		status = http.StatusServiceUnavailable
 	}
+	body, err := json.MarshalIndent(answer, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	_ = enc.Encode(answer) // the asker went away; nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // the asker went away; nobody is left to tell
 }
 
 // newAdminServer serves what operators and Kubernetes ask: /livez, /readyz and

@@ -26,7 +26,7 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 	}
 	p.down.add("telemetry", tel.Shutdown)
 
-	kafka, err := kafkaOptions(s.Kafka, p.logger)
+	kafka, err := kafkaOptions(ctx, s.Kafka, p.logger)
 	if err != nil {
 		return where, err
 	}

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,10 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"postident-bridge/ingest"
-	"postident-bridge/internal/audit"
 	"postident-bridge/internal/scrsim"
-	"postident-bridge/schemas"
 )
 
 const (
@@ -70,7 +66,7 @@ The embedded broker is for demonstration; it is never one for production.`,
 			if f.cases < 1 {
 				return &usageError{"--cases must be at least 1"}
 			}
-			return newDemo(m, f).run(cmd.Context())
+			return m.demo(cmd.Context(), f)
 		},
 	}
 	cmd.Flags().IntVar(&f.cases, "cases", 60, "how many cases to simulate")
@@ -94,68 +90,71 @@ type demo struct {
 	accounts []scrsim.Account
 	simAddr  string
 	where    addresses
+	shown    atomic.Int64    // events that the view has printed
 	nudged   map[string]bool // the cases that nudge asked for
 }
 
-func newDemo(m *Main, f demoFlags) *demo {
-	return &demo{main: m, flags: f, view: newView(m.Stdout, m.Environ, f.asJSON), nudged: make(map[string]bool)}
-}
-
-// run plays the demo and takes everything down, newest first.
-func (d *demo) run(ctx context.Context) error {
+// demo plays the demo and takes everything down, newest first.
+func (m *Main) demo(ctx context.Context, f demoFlags) error {
+	d := &demo{main: m, flags: f, view: newView(m.Stdout, m.Environ, f.asJSON), nudged: make(map[string]bool)}
 	logger := slog.New(slog.NewTextHandler(d.main.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d.down = teardown{logger: logger, limit: 15 * time.Second}
 	err := d.play(ctx, logger)
 	return joinErrors(err, d.down.run(context.WithoutCancel(ctx)))
 }
 
+// partError ends the demo because a part of it failed.
+type partError struct {
+	part string
+	err  error
+}
+
+func (e *partError) Error() string { return e.part + ": " + e.err.Error() }
+
+func (e *partError) Unwrap() error { return e.err }
+
 func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
-	// Whatever of the demo fails stops it; a Ctrl-C does too.
+	// Whatever part of the demo fails ends it; a Ctrl-C does too.
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	if err := d.build(ctx, fail, logger); err != nil {
-		return err
+		return whyStopped(ctx, err)
 	}
 	if err := d.view.begin(d); err != nil {
 		return err
 	}
-	watching := make(chan error, 1)
-	seen := newCounter()
-	watch, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() { watching <- d.watch(watch, seen) }()
-
-	report, err := d.finish(ctx, seen)
+	d.startWatching(ctx, fail)
+	if err := d.startLoad(); err != nil {
+		return err
+	}
+	report, err := d.finish(ctx)
 	if err != nil {
-		stop()
-		return d.whyStopped(ctx, errors.Join(err, <-watching))
+		return whyStopped(ctx, err)
 	}
 	if err := d.view.end(report, len(d.nudged)); err != nil {
 		return err
 	}
-	if report.Err() == nil && d.flags.serve {
-		if err := d.serveOn(ctx); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		err = d.whyStopped(ctx, nil)
+	if report.Err() != nil {
+		return &reportedError{"not verified"}
 	}
-	stop()
-	err = joinErrors(err, <-watching)
-	if err == nil && report.Err() != nil {
-		err = &reportedError{"not verified"}
+	if !d.flags.serve {
+		return nil
 	}
-	return err
+	if err := d.serveOn(); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return whyStopped(ctx, nil)
 }
 
-// whyStopped tells a failure of a part from a Ctrl-C, which ends --serve well
+// whyStopped tells the failure of a part from a Ctrl-C, which ends --serve well
 // and everything else before its time.
-func (d *demo) whyStopped(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
+func whyStopped(ctx context.Context, err error) error {
+	var failed *partError
 	switch {
-	case cause != nil && !errors.Is(cause, context.Canceled):
-		return cause
-	case cause != nil && err != nil:
+	case errors.As(context.Cause(ctx), &failed):
+		return failed
+	case ctx.Err() != nil && err != nil:
 		return errors.New("interrupted before the end")
 	default:
 		return err
@@ -223,7 +222,7 @@ func (d *demo) startBridge(ctx context.Context, s settings, fail context.CancelC
 		err := p.run(runCtx)
 		ended <- err
 		if err != nil {
-			fail(fmt.Errorf("bridge: %w", err))
+			fail(&partError{"bridge", err})
 		}
 	}()
 	d.down.add("bridge", func(ctx context.Context) error {
@@ -261,7 +260,7 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 		defer close(waiting)
 		select {
 		case e := <-p.ended:
-			fail(fmt.Errorf("%s: %w", e.part, e.err))
+			fail(&partError{e.part, e.err})
 		case <-waitCtx.Done():
 		}
 	}()
@@ -270,7 +269,11 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 		<-waiting
 		return p.down.run(ctx)
 	})
-	return sim.StartLoad(scrsim.Load{
+	return nil
+}
+
+func (d *demo) startLoad() error {
+	return d.sim.StartLoad(scrsim.Load{
 		Cases: d.flags.cases, Rate: demoRate,
 		// A state stays until the bridge has seen it: without that, two changes in
 		// quick succession may show as one, as with the real API.
@@ -280,157 +283,10 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 
 func (d *demo) kafka() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(d.seeds...)} }
 
-// watch shows the events as they come, as any consumer would read them, until
-// ctx ends.
-func (d *demo) watch(ctx context.Context, seen *counter) error {
-	client, err := kgo.NewClient(append(d.kafka(),
-		kgo.ConsumeTopics(d.names.Status),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		// Without this, events of transactions that were aborted show too.
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(100*time.Millisecond),
-	)...)
-	if err != nil {
-		return fmt.Errorf("open consumer: %w", err)
-	}
-	defer client.Close()
-	decoder := schemas.NewStatusDecoder(nil)
-	for {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		for _, e := range fetches.Errors() {
-			return fmt.Errorf("consume %s: %w", e.Topic, e.Err)
-		}
-		for _, r := range fetches.Records() {
-			event, err := decoder.Decode(ctx, r.Value)
-			if err != nil {
-				return fmt.Errorf("decode event at %d/%d: %w", r.Partition, r.Offset, err)
-			}
-			if err := d.view.event(r.Timestamp, &event); err != nil {
-				return err
-			}
-			seen.add()
-		}
-	}
-}
-
-// finish waits until the load is played and the topic tells it all, or until
-// nothing has come for a while, and compares.
-func (d *demo) finish(ctx context.Context, seen *counter) (audit.Report, error) {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	shown, since := seen.value(), time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return audit.Report{}, ctx.Err()
-		case <-ticker.C:
-		}
-		if n := seen.value(); n != shown {
-			shown, since = n, time.Now()
-		}
-		if !d.sim.Status().Done {
-			continue
-		}
-		if err := d.nudge(ctx); err != nil {
-			return audit.Report{}, err
-		}
-		report, err := d.compare(ctx)
-		if err != nil {
-			return report, err
-		}
-		// The comparison reads the topic by itself; it waits for the view only so
-		// that the summary comes behind the last event.
-		if report.Err() == nil && shown >= report.Events || time.Since(since) > d.settle() {
-			return report, nil
-		}
-	}
-}
-
-func (d *demo) settle() time.Duration {
-	if d.main.hooks.settle > 0 {
-		return d.main.hooks.settle
-	}
-	return demoSettle
-}
-
-// nudge asks the bridge to look at the cases that closed without a change of an
-// identification. The API sends no webhook for those (guide 2.6), and the demo
-// wants them told all the same.
-func (d *demo) nudge(ctx context.Context) error {
-	client := &http.Client{Timeout: 3 * time.Second}
-	defer client.CloseIdleConnections()
-	for _, change := range d.sim.Truth() {
-		if change.Method != "" || change.Seen || d.nudged[change.CaseID] {
-			continue
-		}
-		accepted, err := d.webhook(ctx, client, change.ClientID, change.CaseID)
-		if err != nil {
-			return err
-		}
-		if accepted { // else again in a moment
-			d.nudged[change.CaseID] = true
-		}
-	}
-	return nil
-}
-
-// webhook brings one webhook as the sender would, and reports whether the
-// bridge answered 200.
-func (d *demo) webhook(ctx context.Context, client *http.Client, clientID, caseID string) (bool, error) {
-	body := strings.NewReader(fmt.Sprintf(`{"caseId":%q}`, caseID))
-	url := "http://" + d.where.Webhook + ingest.PathPrefix + clientID
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
-	if err != nil {
-		return false, fmt.Errorf("make webhook: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	for _, a := range d.accounts {
-		if a.ClientID == clientID {
-			req.SetBasicAuth(a.Webhook.Username, a.Webhook.Password)
-		}
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return false, fmt.Errorf("send webhook: %w", err)
-	}
-	return resp.StatusCode == http.StatusOK, resp.Body.Close()
-}
-
-// compare reads the topic from its start and judges it by the simulator's
-// truth. Every change must have its event: the simulator keeps a state until it
-// was seen, and nudge sees to the rest.
-func (d *demo) compare(ctx context.Context) (audit.Report, error) {
-	published, err := audit.ReadStatus(ctx, d.kafka(), d.names.Status, schemas.NewStatusDecoder(nil))
-	if err != nil {
-		return audit.Report{}, err
-	}
-	if withhold := d.main.hooks.withhold; withhold != nil {
-		published = slices.DeleteFunc(published, withhold)
-	}
-	changes := d.sim.Truth()
-	truth := make([]audit.Change, len(changes))
-	for i, c := range changes {
-		truth[i] = audit.Change(c)
-	}
-	classes := make(map[string]schemas.RegulatoryClass)
-	for _, a := range d.accounts {
-		classes[a.ClientID] = schemas.RegulatoryClass(a.Class)
-	}
-	return audit.CompareWith(truth, published, audit.Options{
-		Strict: true, RequireAll: true, Partitions: demoPartitions, Classes: classes,
-	}), nil
-}
-
 // serveOn prints where everything is and lets a few cases go on.
-func (d *demo) serveOn(ctx context.Context) error {
+func (d *demo) serveOn() error {
 	if err := d.view.attach(d); err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	return d.sim.StartLoad(scrsim.Load{
 		Cases: 1 << 30, Rate: demoTrickle,

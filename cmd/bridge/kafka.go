@@ -17,11 +17,11 @@ import (
 // kafkaOptions turns the settings into what every Kafka client of the process
 // has in common. The settings were checked before; an error here is one that
 // only building the options can find.
-func kafkaOptions(s kafkaSettings, logger *slog.Logger) ([]kgo.Opt, error) {
+func kafkaOptions(ctx context.Context, s kafkaSettings, logger *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...),
 		kgo.ClientID(s.ClientID),
-		kgo.WithLogger(kslog.New(quietLogger(logger))),
+		kgo.WithLogger(kslog.New(quietLogger(ctx, logger))),
 	}
 	if s.TLS.Enabled {
 		conf, err := tlsConfig(s.TLS.CA, s.TLS.Cert, string(s.TLS.Key))
@@ -71,8 +71,8 @@ func tlsConfig(ca, cert, key string) (*tls.Config, error) {
 
 // quietLogger passes the Kafka client's informational messages (metadata
 // updates, every step of a group) on only where the operator asked for debug.
-func quietLogger(logger *slog.Logger) *slog.Logger {
-	if logger.Enabled(context.Background(), slog.LevelDebug) {
+func quietLogger(ctx context.Context, logger *slog.Logger) *slog.Logger {
+	if logger.Enabled(ctx, slog.LevelDebug) {
 		return logger
 	}
 	return slog.New(&warningsOnly{logger.Handler()})

@@ -68,7 +68,7 @@ type hooks struct {
 // Run executes the command named by Args until it is done or ctx is cancelled,
 // and returns the exit code: 0 done, 1 failed, 2 used wrongly.
 func (m *Main) Run(ctx context.Context) int {
-	root := m.rootCommand()
+	root := m.rootCommand() //nolint:contextcheck // the commands take it from cobra, which gets it below
 	// An error before a command's own code runs is a wrong flag, argument or
 	// command; cobra gives those no type of their own.
 	entered := false

@@ -210,5 +210,5 @@ func (r *processRole) schemaID(ctx context.Context) (int, error) {
 // so that processes that started together do not ask together.
 func registryBackOff(attempt int) time.Duration {
 	d := min(500*time.Millisecond<<min(attempt, 5), 15*time.Second)
-	return d/2 + rand.N(d/2)
+	return d/2 + rand.N(d/2) //nolint:gosec // jitter secures nothing
 }

@@ -77,7 +77,7 @@ func checkRoles(roles []string) error {
 }
 
 // cautions are settings that are allowed and still deserve a look.
-func (s settings) cautions(roles []string) []mistake {
+func (s *settings) cautions(roles []string) []mistake {
 	var out []mistake
 	if s.Kafka.SASL.Mechanism == "PLAIN" && !s.Kafka.TLS.Enabled {
 		out = append(out, mistake{envPrefix + "KAFKA_SASL_MECHANISM", "PLAIN without TLS sends the password in the clear"})

@@ -150,7 +150,9 @@ func (s secret) GoString() string { return s.String() }
 func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText hides the secret from JSON.
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s secret) MarshalText() ([]byte, error) { //nolint:unparam // the interface asks for an error
+	return []byte(s.String()), nil
+}
 
 // list is a setting with several values, separated by commas.
 type list []string

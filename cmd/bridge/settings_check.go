@@ -17,7 +17,7 @@ import (
 func (l *loader) checkField(f field, needs []string) {
 	value := f.text()
 	if value == "" {
-		for _, n := range strings.Fields(f.Need) {
+		for n := range strings.FieldsSeq(f.Need) {
 			if slices.Contains(needs, n) {
 				l.wrong(f.Name, "not set")
 				return

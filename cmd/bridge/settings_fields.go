@@ -86,7 +86,7 @@ func fieldsOf(v reflect.Value, prefix, section string) []field {
 			out = append(out, fieldsOf(v.Field(i), prefix+tag.Get("envPrefix"), inner)...)
 			continue
 		}
-		_, isSecret := v.Field(i).Interface().(secret)
+		_, isSecret := reflect.TypeAssert[secret](v.Field(i))
 		out = append(out, field{
 			Name:    prefix + key,
 			Section: section,

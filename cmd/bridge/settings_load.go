@@ -129,7 +129,7 @@ func parser[T any](l *loader, want string, parse func(string) (T, error)) env.Pa
 		if err != nil {
 			var zero T
 			l.wrong(l.current, "%q is not %s", value, want)
-			return zero, nil
+			return zero, nil //nolint:nilerr // noted: all mistakes are told at once
 		}
 		return v, nil
 	}

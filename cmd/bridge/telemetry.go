@@ -110,7 +110,7 @@ func newTelemetry(ctx context.Context, s telemetrySettings, logger *slog.Logger)
 		t.stop = append(t.stop, tracers.Shutdown)
 		// The SDK reports a failed export to a handler of the whole process.
 		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-			logger.Warn("telemetry failed", slog.String("error", err.Error()))
+			logger.WarnContext(ctx, "telemetry failed", slog.String("error", err.Error()))
 		}))
 	}
 	return t, nil

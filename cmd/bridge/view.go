@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -16,15 +15,6 @@ import (
 	"postident-bridge/internal/audit"
 	"postident-bridge/schemas"
 )
-
-// counter counts what one goroutine adds and another reads.
-type counter struct{ n atomic.Int64 }
-
-func newCounter() *counter { return &counter{} }
-
-func (c *counter) add() { c.n.Add(1) }
-
-func (c *counter) value() int { return int(c.n.Load()) }
 
 // view prints the demo: for people as aligned columns, in colour on a terminal,
 // or as lines of JSON.
@@ -46,7 +36,7 @@ func newView(w io.Writer, environ []string, asJSON bool) *view {
 func isTerminal(w io.Writer, environ []string) bool {
 	given := newLoader(environ).given
 	file, ok := w.(*os.File)
-	return ok && given["NO_COLOR"] == "" && given["TERM"] != "dumb" && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor fits
+	return ok && given["NO_COLOR"] == "" && given["TERM"] != "dumb" && term.IsTerminal(int(file.Fd()))
 }
 
 // columns is one row of the live view.
