@@ -92,7 +92,9 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	switch {
 	case d.Verdict == verdictDoubt:
 		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
-	case (d.Verdict == verdictUnchanged || d.Verdict == verdictStale) && fromHook(r.origin.Source) && r.observed == nil:
+	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
+		// A hook is sent for states with a type only (guide 2.6). A look after it
+		// that gives no event may have come too early, also if it shows something.
 		var lastRead *time.Time
 		if prev != nil {
 			lastRead = prev.LastReadAt

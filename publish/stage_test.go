@@ -182,13 +182,14 @@ func newSource() *source {
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// show makes the n-th status of a video identification visible.
+// show makes the n-th status of a video identification visible; 0 is started,
+// which has no type.
 func (s *source) show(caseID string, n int) {
-	statuses := []string{scr.StatusReviewPending, scr.StatusSuccess}
+	statuses := []string{scr.StatusStarted, scr.StatusReviewPending, scr.StatusSuccess}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	modified := epoch.Add(time.Duration(n) * time.Minute)
-	status, caseStatus := statuses[min(n, 2)-1], scr.CaseInProgress
+	status, caseStatus := statuses[min(n, 2)], scr.CaseInProgress
 	if status == scr.StatusSuccess {
 		caseStatus = scr.CaseClosed
 	}
