@@ -451,6 +451,33 @@ func TestP10Ready(t *testing.T) {
 			}
 		})
 	})
+	// The last acknowledgements come through while the first triggers already
+	// hang: they prove nothing.
+	t.Run("an acknowledgement that came through as the broker stopped", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := newVirtualRig(t, rigOption{})
+			r.accept(t, "BEFORE")
+			requests := 0
+			r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				r.cluster.KeepControl()
+				if requests++; requests > 1 {
+					r.paused.Store(true)
+					return nil, nil, true
+				}
+				r.cluster.SleepControl(func() { <-time.After(100 * time.Millisecond) })
+				return nil, nil, false
+			})
+			var wg sync.WaitGroup
+			wg.Go(func() { r.accept(t, "LAST") })
+			<-time.After(50 * time.Millisecond)
+			wg.Go(func() { r.refuse(t, "FIRST", "not_acknowledged") })
+			wg.Wait()
+			if err := r.Ready(t.Context()); err == nil {
+				t.Error("ready while the broker is stopped")
+			}
+		})
+	})
 	// Metadata looks well, and Kafka refuses all the same: too few replicas.
 	t.Run("too few replicas in sync", func(t *testing.T) {
 		t.Parallel()

@@ -30,10 +30,13 @@ type health struct {
 	mu sync.Mutex // guards all below and the flags of produced
 	// lastAck is when Kafka last acknowledged a trigger.
 	lastAck time.Time
-	// failureBegan is when the newest produce began that failed or is late, and
-	// failedAt when that was known; failure says what happened.
-	failureBegan, failedAt time.Time
-	failure                error
+	// failedAt is when the newest failure was known, of a produce that failed or
+	// is late, and failedSince the middle of the time that it was given: an
+	// acknowledgement after that shows that Kafka takes other triggers, one
+	// before it may just have come through when Kafka went away. failure says
+	// what happened.
+	failedSince, failedAt time.Time
+	failure               error
 	// overdue counts produces that are late and still open. The client goes on
 	// with them, so their end tells when Kafka is back.
 	overdue int
@@ -73,10 +76,8 @@ func (h *health) late(p *produced) {
 
 // failed keeps the newest failure. h.mu is held.
 func (h *health) failed(p *produced, err error) {
-	if p.began.Before(h.failureBegan) {
-		return
-	}
-	h.failureBegan, h.failedAt, h.failure = p.began, time.Now(), err
+	h.failure, h.failedAt = err, time.Now()
+	h.failedSince = p.began.Add(h.failedAt.Sub(p.began) / 2)
 }
 
 // verdict is what the produces alone say at now: settled when no probe is
@@ -84,13 +85,11 @@ func (h *health) failed(p *produced, err error) {
 func (h *health) verdict(now time.Time) (settled bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.lastAck.After(h.failureBegan) {
-		// An acknowledgement after the beginning of the newest failure: Kafka
-		// takes triggers, if not all of them.
-		return now.Sub(h.lastAck) < ackFresh, nil
+	if h.lastAck.After(h.failedSince) {
+		return now.Sub(h.lastAck) < ackFresh, nil // it takes triggers, if not all of them
 	}
 	if h.overdue > 0 && now.Sub(h.failedAt) < failureHold {
-		return true, fmt.Errorf("%w (%d open, the newest for %v)", h.failure, h.overdue, now.Sub(h.failureBegan).Round(100*time.Millisecond))
+		return true, fmt.Errorf("%w (%d open)", h.failure, h.overdue)
 	}
 	return false, nil
 }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/schemas"
 )
 
@@ -64,7 +66,23 @@ func readStatus(ctx context.Context, opts []kgo.Opt) ([]audit.Published, error) 
 // was aborted and the markers at the end do not, and the read ends all the same.
 func TestReadStatusReadsWhatIsCommitted(t *testing.T) {
 	t.Parallel()
-	_, opts := newCluster(t)
+	t.Run("kfake", func(t *testing.T) {
+		t.Parallel()
+		_, opts := newCluster(t)
+		readsWhatIsCommitted(t, opts)
+	})
+	t.Run("Apache Kafka", func(t *testing.T) {
+		t.Parallel()
+		opts := []kgo.Opt{kgo.SeedBrokers(counterpart.SharedKafka(t).Seeds()...), kgo.MetadataMinAge(50 * time.Millisecond)}
+		if _, err := kadm.NewClient(newClient(t, opts)).CreateTopic(t.Context(), partitions, 1, nil, statusTopic); err != nil {
+			t.Fatal(err)
+		}
+		readsWhatIsCommitted(t, opts)
+	})
+}
+
+func readsWhatIsCommitted(t *testing.T, opts []kgo.Opt) {
+	t.Helper()
 	truth := walk()
 	want := published(t, truth)
 	cl := newClient(t, opts, kgo.TransactionalID("writer"))
@@ -89,6 +107,13 @@ func TestReadStatusReadsWhatIsCommitted(t *testing.T) {
 		if p.Topic != statusTopic || p.Timestamp.IsZero() || p.Event.CaseID != string(p.Key) {
 			t.Errorf("event at %s: topic, timestamp or key missing", p.Where())
 		}
+	}
+	hits, err := audit.SearchTopics(t.Context(), opts, []string{statusTopic}, []string{"GHOST0000001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(hits) == 0 {
+		t.Error("what was aborted is not searched")
 	}
 }
 
