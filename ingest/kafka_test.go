@@ -89,18 +89,18 @@ func startLoad(t *testing.T, h http.Handler) *load {
 	for s := range 8 {
 		l.wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				l.deliver(h, fmt.Sprintf("S%dI%d", s, i))
+				l.deliver(context.WithoutCancel(ctx), h, fmt.Sprintf("S%dI%d", s, i))
 			}
 		})
 	}
 	return l
 }
 
-// deliver waits for its answer also when the load is being stopped.
-func (l *load) deliver(h http.Handler, caseID string) {
+// deliver delivers one webhook and notes the answer.
+func (l *load) deliver(ctx context.Context, h http.Handler, caseID string) {
 	w := httptest.NewRecorder()
 	began := time.Now()
-	h.ServeHTTP(w, post(context.Background(), "ACME", `{"caseId":"`+caseID+`"}`))
+	h.ServeHTTP(w, post(ctx, "ACME", `{"caseId":"`+caseID+`"}`))
 	took := time.Since(began)
 	l.mu.Lock()
 	defer l.mu.Unlock()
