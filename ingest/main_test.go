@@ -221,7 +221,7 @@ func (r *rig) requests(tb testing.TB) map[string]int64 {
 	for _, p := range sum.DataPoints {
 		code, _ := p.Attributes.Value("code")
 		why, _ := p.Attributes.Value("reason")
-		account, _ := p.Attributes.Value("account")
+		account, _ := p.Attributes.Value("client_id")
 		out[strings.TrimSpace(code.String()+" "+why.String()+" "+account.AsString())] += p.Value
 	}
 	return out

@@ -34,7 +34,7 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	var err1, err2, err3 error
 	m.requests, err1 = meter.Int64Counter("postident.webhook.requests",
 		metric.WithUnit("{request}"),
-		metric.WithDescription("Webhook requests by answer (code, reason) and account, which is absent when the path names none that is configured."))
+		metric.WithDescription("Webhook requests by answer (code, reason) and account (client_id), which is absent when the path names none that is configured."))
 	m.ackDuration, err2 = meter.Float64Histogram("postident.webhook.ack.duration",
 		metric.WithUnit("s"),
 		metric.WithDescription("Time from handing a trigger to the producer to Kafka's acknowledgement, those after a 503 included."),
@@ -60,7 +60,7 @@ func countOptions(clientID string) (options [outcomes]metric.MeasurementOption) 
 	for i := range options {
 		attrs := []attribute.KeyValue{attribute.Int("code", answers[i].code), attribute.String("reason", answers[i].reason)}
 		if clientID != "" {
-			attrs = append(attrs, attribute.String("account", clientID))
+			attrs = append(attrs, attribute.String("client_id", clientID))
 		}
 		options[i] = metric.WithAttributeSet(attribute.NewSet(attrs...))
 	}
