@@ -80,7 +80,7 @@ func (m *metrics) observe(p *Publisher) error {
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
 	}
-	open, err := m.meter.Int64ObservableGauge("postident.account.breaker.open", metric.WithUnit("1"),
+	open, err := m.meter.Int64ObservableGauge("postident.account.breaker.open", metric.WithUnit("{account}"),
 		metric.WithDescription("1 while the account's reads are held back after failures."))
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
