@@ -31,6 +31,19 @@ func BenchmarkParseCase(b *testing.B) {
 	}
 }
 
+// BenchmarkUnknownFields goes over the same answer as BenchmarkParseCase, which
+// comes before it in a read.
+func BenchmarkUnknownFields(b *testing.B) {
+	body := readFile(b, "case-video-success.json")
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if unknown := scr.UnknownFields(body); unknown != nil {
+			b.Fatal(unknown)
+		}
+	}
+}
+
 func BenchmarkDecrypt(b *testing.B) {
 	plain := readFile(b, "case-video-success.json")
 	for _, bits := range []int{2048, 3072, 4096} {

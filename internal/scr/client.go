@@ -11,7 +11,8 @@ import (
 )
 
 // Client reads the cases of one account. It is safe for concurrent use and
-// holds nothing that changes but the connections of its transport.
+// holds nothing that changes but the connections of its transport and the names
+// of unknown fields that its metric shows.
 type Client struct {
 	http         *http.Client
 	clientID     string
@@ -68,7 +69,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, errors.New("configure client: malformed base URL") // its own error quotes the URL
 	}
 	c.casesURL = base.JoinPath(basePath, cfg.ClientID, "cases").String() + "/"
-	c.telemetry, err = newTelemetry(cfg.Meter, cfg.Tracer, base, basePath+"/{clientId}/cases/{caseId}"+c.suffix)
+	c.telemetry, err = newTelemetry(cfg, base, basePath+"/{clientId}/cases/{caseId}"+c.suffix)
 	if err != nil {
 		return nil, fmt.Errorf("configure client: %w", err)
 	}
@@ -90,7 +91,8 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 // the caller's context ends the read, every error is a *UnavailableError, a
 // *NotYetError, an *UnauthorisedError or a *RejectedError, to be told apart with
 // errors.As. None holds credentials or anything of the answer's content. Case
-// tries once: when to try again is for the caller, who knows the account.
+// tries once: when to try again is for the caller, who knows the account. Fields
+// that no source knows are dropped and counted by path (guide 8.1).
 func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 	if !ValidCaseID(caseID) {
 		// It would go into the path of the URL as it stands.
@@ -104,7 +106,7 @@ func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 		endWith(span, err)
 		return Case{}, err
 	}
-	found, err := c.decode(body, caseID)
+	found, err := c.decode(ctx, body, caseID)
 	if err != nil {
 		endWith(span, err)
 		return Case{}, err
@@ -115,12 +117,13 @@ func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 var errOtherCase = errors.New("another case than asked for")
 
 // decode turns the body of a good answer into the case that was asked for.
-func (c *Client) decode(body []byte, caseID string) (Case, error) {
+func (c *Client) decode(ctx context.Context, body []byte, caseID string) (Case, error) {
 	plain, err := c.open(trimSpace(body))
 	if err == nil {
 		var found Case
 		if found, err = ParseCase(plain); err == nil {
 			if found.CaseID == caseID {
+				c.telemetry.unknown.count(ctx, unknownFields(plain))
 				return found, nil
 			}
 			err = &RejectedError{Reason: RejectedCase, Err: errOtherCase}

@@ -42,10 +42,12 @@ const (
 	EncryptionOptional Encryption = "optional"
 )
 
-// Limits of a read where ClientConfig leaves them zero.
+// Limits of a read where ClientConfig leaves them zero. DefaultTimeout is half of
+// the publisher's deadline for a read, which has the wait for a free slot in it:
+// a slow API has to show as its own timeout, not as the caller's end.
 const (
 	DefaultMaxBodyBytes = 8 << 20
-	DefaultTimeout      = 30 * time.Second
+	DefaultTimeout      = 10 * time.Second
 )
 
 // maxMaxBodyBytes is beyond any answer: a list holds at most 1,000 cases and no

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -214,6 +215,35 @@ func TestCaseTimeout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// silent is a transport to a server that does not answer.
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestCaseTimeoutByDefault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig("https://postident.example")
+		cfg.Key, cfg.Encryption, cfg.Transport = nil, scr.EncryptionOptional, silent{}
+		client := newClient(t, cfg)
+		// The publisher gives a read 20 s, waiting for a slot included.
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := client.Case(ctx, sampleID)
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("gave up after %v, want 10s", took)
+		}
+		var unavailable *scr.UnavailableError
+		if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "no answer in time") {
+			t.Errorf("got %v, want the account's own timeout", err)
+		}
+	})
 }
 
 func waitFor(ctx context.Context, release <-chan struct{}) {

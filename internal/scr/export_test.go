@@ -1,6 +1,9 @@
 package scr
 
-import "crypto"
+import (
+	"crypto"
+	"reflect"
+)
 
 // Inner parts that the external tests look at.
 var (
@@ -8,5 +11,20 @@ var (
 	RetryAfter = retryAfter
 	StatusJSON = statusModelJSON
 	ParseModel = parseStatusModel
-	PublicOf   = func(k *Key) crypto.PublicKey { return k.private.Public() }
+
+	UnknownFields = unknownFields
+	FieldsOfCase  = fieldsOfCase
+	WireCase      = reflect.TypeFor[wireCase]()
+	WireCode      = reflect.TypeFor[wireCode]()
+
+	PublicOf = func(k *Key) crypto.PublicKey { return k.private.Public() }
+)
+
+// KnownFields is the type of FieldsOfCase.
+type KnownFields = knownFields
+
+// The bounds of the metric of unknown fields.
+const (
+	MaxUnknownPaths = maxUnknownPaths
+	OtherPaths      = otherPaths
 )

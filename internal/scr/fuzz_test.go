@@ -61,8 +61,12 @@ func FuzzParseCase(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	for _, s := range oddCases() {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
+		unknown := scr.UnknownFields(body) // comes to an end whatever the body is
 		c, err := scr.ParseCase(body)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was written to")
@@ -78,6 +82,7 @@ func FuzzParseCase(f *testing.F) {
 			t.Fatal("accepted what encoding/json refuses")
 		}
 		checkCase(t, c)
+		checkUnknown(t, body, unknown)
 		again, err := scr.ParseCase(body)
 		if err != nil || !cmp.Equal(c, again) {
 			t.Fatalf("a second look differs: %v\n%s", err, cmp.Diff(c, again))

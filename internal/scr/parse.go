@@ -9,8 +9,8 @@ import (
 )
 
 // ParseCase reads the answer of a single-case read, of every endpoint and in
-// every spelling (facts 3, 3.1). Unknown fields are ignored. Any error is a
-// *RejectedError with reason RejectedJSON or RejectedCase.
+// every spelling (facts 3, 3.1). Unknown fields are ignored; Client counts them.
+// Any error is a *RejectedError with reason RejectedJSON or RejectedCase.
 //
 // Times are in UTC and cut to milliseconds, the resolution of what the bridge
 // keeps; the API's is one second. What an identification lacks is filled so

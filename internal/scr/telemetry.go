@@ -30,9 +30,11 @@ type telemetry struct {
 	port     int
 	common   []attribute.KeyValue // of spans and metrics
 	duration httpconv.ClientRequestDuration
+	unknown  *unknownCounter
 }
 
-func newTelemetry(meter metric.Meter, tracer trace.Tracer, base *url.URL, template string) (telemetry, error) {
+func newTelemetry(cfg ClientConfig, base *url.URL, template string) (telemetry, error) {
+	meter, tracer := cfg.Meter, cfg.Tracer
 	if meter == nil {
 		meter = metricnoop.Meter{}
 	}
@@ -43,6 +45,11 @@ func newTelemetry(meter metric.Meter, tracer trace.Tracer, base *url.URL, templa
 	if err != nil {
 		return telemetry{}, fmt.Errorf("make instrument: %w", err)
 	}
+	unknown, err := meter.Int64Counter("postident.api.unknown_fields", metric.WithUnit("{field}"),
+		metric.WithDescription("Fields in answers of the API that no source knows and the bridge drops, by account and path; a path counts once an answer."))
+	if err != nil {
+		return telemetry{}, fmt.Errorf("make instrument: %w", err)
+	}
 	return telemetry{
 		tracer:   tracer,
 		spanName: http.MethodGet + " " + template,
@@ -50,6 +57,11 @@ func newTelemetry(meter metric.Meter, tracer trace.Tracer, base *url.URL, templa
 		port:     portOf(base),
 		common:   []attribute.KeyValue{semconv.URLScheme(base.Scheme), semconv.URLTemplate(template)},
 		duration: duration,
+		unknown: &unknownCounter{
+			counter:  unknown,
+			clientID: attribute.String("client_id", cfg.ClientID),
+			paths:    make(map[string]struct{}),
+		},
 	}, nil
 }
 
