@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"flag"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,22 +40,61 @@ func runMain(t *testing.T, environ []string, args ...string) outcome {
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
-// syncBuffer is a buffer that goroutines write to while a test reads it.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
+// program is a run of the program that goes on while the test looks at it.
+type program struct {
+	where          addresses
+	stdout, stderr lockedBuffer
+	stop           func() int // tells it to stop, and returns its exit code
 }
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
+// startMain runs the program in this process and returns once it serves.
+func startMain(t *testing.T, environ []string, args ...string) *program {
+	t.Helper()
+	p := new(program)
+	serving, done := make(chan addresses, 1), make(chan int, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &Main{
+		Args: args, Environ: environ, Stdout: &p.stdout, Stderr: &p.stderr,
+		hooks: hooks{started: func(a addresses) { serving <- a }},
+	}
+	go func() { done <- m.Run(ctx) }()
+	p.stop = sync.OnceValue(func() int { cancel(); return <-done })
+	t.Cleanup(func() { p.stop() })
+	select {
+	case p.where = <-serving:
+	case code := <-done:
+		done <- code
+		t.Fatalf("%v: exit %d\n%s", args, code, p.stderr.bytes())
+	}
+	return p
 }
 
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+// httpGet returns the status and the body.
+func httpGet(t *testing.T, url string) (int, string) {
+	t.Helper()
+	return httpDo(t, http.MethodGet, url, "", nil)
+}
+
+func httpDo(t *testing.T, method, url, body string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if change != nil {
+		change(req)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
 }
 
 func commands(root *cobra.Command) []*cobra.Command {

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postident-bridge/internal/audit"
+	"postident-bridge/internal/scrsim"
+	"postident-bridge/schemas"
+)
+
+// runDemo runs `bridge demo` in this process.
+func runDemo(t *testing.T, h hooks, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	m := &Main{Args: append([]string{"demo"}, args...), Stdout: &stdout, Stderr: &stderr, hooks: h}
+	code := m.Run(t.Context())
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+var verified = regexp.MustCompile(`\nverified: ([0-9]+) changes, ([0-9]+) events, 0 lost, 0 doubled, 0 out of order\n$`)
+
+// "Shown by" 1 of the main job, with the default seed.
+func TestDemoShowsEverythingAndVerifiesIt(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a quarter of a minute")
+	}
+	began := time.Now()
+	got := runDemo(t, hooks{})
+	if took := time.Since(began); took > 60*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if got.code != exitDone || got.stderr != "" {
+		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
+	}
+	counts := verified.FindStringSubmatch(got.stdout)
+	if counts == nil || counts[1] != counts[2] {
+		t.Errorf("the last line is no verdict, or the counts differ: %v\n%s", counts, got.stdout)
+	}
+	for _, want := range []string{
+		"autoid", "basic", "eid", "photo", "video", "notification", "preliminary", "final", "cancelled",
+		"gwg", "tkg", "eidas", "standard", "mobility", "success", "declined",
+	} {
+		if !regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d .*\b` + want + `\b`).MatchString(got.stdout) {
+			t.Errorf("no event shows %s", want)
+		}
+	}
+	if strings.Contains(got.stdout, "\x1b") {
+		t.Error("colours in a text that goes to no terminal")
+	}
+	searchSecrets(t, map[string]string{"stdout": got.stdout})
+}
+
+// The comparison can fail: an event that is withheld from it is named.
+func TestDemoNamesAWithheldEvent(t *testing.T) {
+	t.Parallel()
+	var hidden audit.Published
+	withhold := func(p audit.Published) bool {
+		// The last event of some case, so that the hole is not seen by its gap.
+		if hidden.Key == nil && p.Event.StatusType == schemas.StatusTypeFinal {
+			hidden = p
+		}
+		return hidden.Key != nil && p.Event.EventID == hidden.Event.EventID
+	}
+	got := runDemo(t, hooks{withhold: withhold, settle: time.Second}, "--cases", "4")
+	if got.code != exitFailed {
+		t.Errorf("exit %d", got.code)
+	}
+	last := got.stdout[strings.Index(got.stdout, "not verified"):]
+	if !strings.Contains(last, ", 1 lost, 0 doubled, 0 out of order") ||
+		!strings.Contains(last, "lost: case "+hidden.Event.ClientID+"/"+hidden.Event.CaseID) {
+		t.Errorf("withheld %s/%s, and it says:\n%s", hidden.Event.ClientID, hidden.Event.CaseID, last)
+	}
+	if strings.Contains(got.stderr, "bridge:") {
+		t.Errorf("said twice: %s", got.stderr)
+	}
+}
+
+func TestDemoAsJSON(t *testing.T) {
+	t.Parallel()
+	got := runDemo(t, hooks{}, "--cases", "3", "--seed", "9", "--json")
+	var events []shownEvent
+	var result struct {
+		Verified bool
+		Events   int
+	}
+	for line := range strings.Lines(got.stdout) {
+		var parsed struct {
+			Event  *shownEvent
+			Result any
+		}
+		if err := json.Unmarshal([]byte(line), &parsed); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if parsed.Event != nil {
+			events = append(events, *parsed.Event)
+		} else if err := json.Unmarshal([]byte(line[len(`{"result":`):len(line)-2]), &result); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got.code != exitDone || !result.Verified || result.Events != len(events) || len(events) < 3 {
+		t.Errorf("exit %d, %d events, result %+v", got.code, len(events), result)
+	}
+}
+
+// --serve goes on after the verdict, says where everything is, and ends well.
+func TestDemoServes(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout, stderr lockedBuffer
+	m := &Main{Args: []string{"demo", "--cases", "2", "--serve"}, Stdout: &stdout, Stderr: &stderr}
+	done := make(chan int, 1)
+	go func() { done <- m.Run(ctx) }()
+	page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/readyz`)
+	eventually(t, "it says how to attach", func() bool {
+		return page.Match(stdout.bytes()) && bytes.Contains(stdout.bytes(), []byte("kcat -C -b 127.0.0.1:"))
+	})
+	if code, body := httpGet(t, string(page.Find(stdout.bytes()))); code != 200 {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	cancel()
+	if code := <-done; code != exitDone {
+		t.Errorf("exit %d\n%s", code, stderr.bytes())
+	}
+}
+
+func TestDemoInterruptedIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout, stderr lockedBuffer
+	m := &Main{Args: []string{"demo", "--cases", "500"}, Stdout: &stdout, Stderr: &stderr}
+	done := make(chan int, 1)
+	go func() { done <- m.Run(ctx) }()
+	eventually(t, "events come", func() bool { return bytes.Contains(stdout.bytes(), []byte("photo")) })
+	cancel()
+	if code := <-done; code != exitFailed || !bytes.Contains(stderr.bytes(), []byte("interrupted before the end")) {
+		t.Errorf("exit %d\n%s", code, stderr.bytes())
+	}
+}
+
+func TestViewColoursOnlyATerminal(t *testing.T) {
+	t.Parallel()
+	event := &schemas.StatusChanged{Method: schemas.MethodEID, StatusType: schemas.StatusTypeFinal, Status: schemas.StatusSuccess, Identification: &schemas.Identification{}}
+	var out bytes.Buffer
+	v := newView(&out, nil, false)
+	if err := v.event(time.Now(), event); err != nil || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	v.colour = true
+	out.Reset()
+	if err := v.event(time.Now(), event); err != nil || !strings.HasPrefix(out.String(), green) || !strings.HasSuffix(out.String(), reset+"\n") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}
+
+// The demo shows all methods and classes because the simulator's example
+// accounts offer them.
+func TestExampleAccountsOfferEverything(t *testing.T) {
+	t.Parallel()
+	var methods, classes []string
+	for _, a := range scrsim.ExampleAccounts("") {
+		classes = append(classes, string(a.Class))
+		methods = append(methods, scrsim.DefaultMethods(a.Class)...)
+	}
+	slices.Sort(methods)
+	if got := slices.Compact(methods); len(got) != 5 || len(classes) != 5 {
+		t.Errorf("methods %v, classes %v", got, classes)
+	}
+}
