@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // OTLP's own variables are read by the exporter from the process's environment,
@@ -65,9 +66,9 @@ func TestMetricsPageServes(t *testing.T) {
 
 func TestLoggerFormats(t *testing.T) {
 	t.Parallel()
-	for format, want := range map[string]string{"json": `"msg":"hello","n":1}`, "text": `msg=hello n=1`} {
+	for format, want := range map[string]string{"json": `"msg":"hello","n":1,"took":"1.5s"}`, "text": `msg=hello n=1 took=1.5s`} {
 		var out bytes.Buffer
-		newLogger(&out, logSettings{Level: "info", Format: format}).Info("hello", slog.Int("n", 1))
+		newLogger(&out, logSettings{Level: "info", Format: format}).Info("hello", slog.Int("n", 1), slog.Duration("took", 1500*time.Millisecond))
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %s", format, out.String())
 		}
