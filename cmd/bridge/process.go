@@ -82,7 +82,7 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 	}
 	keys := make(map[int]*scr.Key)
 	for _, a := range s.Accounts {
-		client, err := a.newClient(s.SCR, keys, tel)
+		client, err := a.newClient(s.SCR.BaseURL, keys, tel)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
 		}
@@ -96,14 +96,9 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 	return r, nil
 }
 
-// readTimeout bounds one read. It is shorter than the publisher's deadline for a
-// trigger (20 s), so that an API that hangs shows as an account that is down,
-// not as a case that is in trouble.
-const readTimeout = 15 * time.Second
-
 // newClient makes the account's client of the API. Accounts with keys of one
 // size share a pair: it is the process's, made now, and never stored.
-func (a accountSettings) newClient(s scrSettings, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
+func (a accountSettings) newClient(baseURL string, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
 	var key *scr.Key
 	if a.DataPassword != "" {
 		if keys[a.RSABits] == nil {
@@ -116,7 +111,7 @@ func (a accountSettings) newClient(s scrSettings, keys map[int]*scr.Key, tel *te
 		key = keys[a.RSABits]
 	}
 	return scr.NewClient(scr.ClientConfig{
-		BaseURL:      s.BaseURL,
+		BaseURL:      baseURL,
 		ClientID:     a.ClientID,
 		Username:     a.Username,
 		Password:     string(a.Password),
@@ -125,7 +120,6 @@ func (a accountSettings) newClient(s scrSettings, keys map[int]*scr.Key, tel *te
 		Scope:        scr.Scope(a.Scope),
 		Encryption:   scr.Encryption(a.Encryption),
 		Key:          key,
-		Timeout:      readTimeout,
 		AllowRSA15:   a.AllowRSA15,
 		Meter:        tel.Meter,
 		Tracer:       tel.Tracer,

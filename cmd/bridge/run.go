@@ -32,8 +32,8 @@ their changes. A process may have one or both; start as many as you like.
 /livez, /readyz and /metrics are served at BRIDGE_ADMIN_ADDR. Settings come from
 the environment: 'bridge config' shows them, docs/configuration.md explains them.`,
 		Example: `  bridge run
-  bridge run --roles webhook      in one process, many of them,
-  bridge run --roles process      and in another`,
+  bridge run --roles webhook      only take webhooks
+  bridge run --roles process      only read cases and publish`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkRoles(roles); err != nil {
