@@ -270,7 +270,7 @@ func TestLoadUnderReaders(t *testing.T) {
 			newAPI(t, sim).get("/status/full?new=true&inProgress=true")
 		}
 	})
-	pacing := Pacing{Dwell: Duration(time.Millisecond), UntilSeen: true, MaxDwell: Duration(2 * time.Second)}
+	pacing := Pacing{Dwell: Duration(time.Millisecond), UntilSeen: true, MaxDwell: Duration(time.Minute)}
 	if err := sim.StartLoad(Load{Cases: 200, Rate: 1000, Pacing: pacing}); err != nil {
 		t.Fatal(err)
 	}
