@@ -60,7 +60,7 @@ func (b *breaker) next(now time.Time) (at time.Time, open bool) {
 	case !b.open:
 		return now, false
 	case b.probing && now.Before(b.lease):
-		return b.lease, true
+		return earlierOf(b.lease, now.Add(breakerMinPause)), true // its outcome may come any moment
 	default:
 		return b.until, true
 	}
@@ -137,6 +137,13 @@ func askedPause(retryAfter time.Duration, jitter float64) time.Duration {
 		return 0
 	}
 	return min(retryAfter, maxRetryAfter) + time.Duration(jitter*float64(time.Second))
+}
+
+func earlierOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func laterOf(a, b time.Time) time.Time {

@@ -41,7 +41,13 @@ func (l *deadLetter) since(first time.Time) *deadLetter {
 // are text. Nothing in them is content: errors of package scr hold none.
 func (w *worker) letterRecord(l *deadLetter) *kgo.Record {
 	text := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
-	headers := append([]kgo.RecordHeader(nil), l.trigger.headers...)
+	key, value, headers := l.key, l.trigger.value, append([]kgo.RecordHeader(nil), l.trigger.headers...)
+	if w.hold.refusals[l.trigger.offset] > 0 {
+		// What the broker refused whole goes out bare; the record itself stands in
+		// the inbox, at the coordinates below, for as long as that keeps it.
+		key, value, headers = key[:min(len(key), maxBareKey)], nil, nil
+		headers = append(headers, text("postident.error.value", "refused by the broker"))
+	}
 	headers = append(headers,
 		text("__connect.errors.topic", w.p.cfg.Topics.Inbox),
 		text("__connect.errors.partition", strconv.Itoa(int(w.partition))),
@@ -58,41 +64,64 @@ func (w *worker) letterRecord(l *deadLetter) *kgo.Record {
 	if !l.first.IsZero() {
 		headers = append(headers, text("postident.error.first-seen", l.first.UTC().Format(time.RFC3339)))
 	}
-	value := l.trigger.value
-	if w.hold.bare[l.trigger.offset] {
-		value = nil
-		headers = append(headers, text("postident.error.value", "refused by the broker; it stands in the inbox"))
-	}
-	return &kgo.Record{Topic: w.p.cfg.Topics.DeadLetter, Key: []byte(l.key), Value: value, Headers: headers}
+	return &kgo.Record{Topic: w.p.cfg.Topics.DeadLetter, Key: []byte(key), Value: value, Headers: headers}
 }
+
+// maxBareKey is how much of a refused dead letter's key is kept, in bytes.
+const maxBareKey = 128
 
 // suspects outlives the workers of one owner: it remembers what a broker refused,
 // so that the next worker does not try the same again. Owned by the owner's
 // goroutine.
 type suspects struct {
-	until   time.Time
-	refused map[string]bool // cases, by state key
-	bare    map[int64]bool  // dead letters, by inbox offset, to be written without value
+	warned   bool                 // the next worker has to be careful
+	until    time.Time            // how long the present worker is
+	refused  map[string]time.Time // cases, by state key: until when they are not tried
+	refusals map[int64]int        // of dead letters, by inbox offset
+}
+
+// begin starts the careful time of a worker that begins to work. It must not
+// start earlier: a take-over may last longer than it.
+func (s *suspects) begin(now time.Time) {
+	if s.warned {
+		s.warned, s.until = false, now.Add(carefulFor)
+	}
 }
 
 // careful says whether cases and dead letters go one at a time.
 func (s *suspects) careful(now time.Time) bool { return now.Before(s.until) }
 
-// blame remembers what a refused record says of the batch that it was in.
-func (s *suspects) blame(err error, b *batch, now time.Time) {
-	if _, refused := errors.AsType[*recordRefusedError](err); !refused {
+// refuses says whether a case is not to be tried. After a while it is tried
+// again, with care: the operator may have raised a limit.
+func (s *suspects) refuses(key string, now time.Time) bool {
+	until, known := s.refused[key]
+	if known && !now.Before(until) {
+		delete(s.refused, key)
+		s.until = now.Add(carefulFor)
+		return false
+	}
+	return known
+}
+
+// dropped says whether a dead letter was refused even bare.
+func (s *suspects) dropped(l *deadLetter) bool { return s.refusals[l.trigger.offset] > 1 }
+
+// blame remembers what a refused record says of the batch that it was in: its
+// one dead letter, or its one case, is to blame; of several the next worker finds
+// out which, by being careful.
+func (s *suspects) blame(err error, b *batch, deadLetters string, now time.Time) {
+	refused, ok := errors.AsType[*recordRefusedError](err)
+	if !ok {
 		return
 	}
-	wasCareful := s.careful(now)
-	s.until = now.Add(carefulFor)
 	if s.refused == nil {
-		s.refused, s.bare = make(map[string]bool), make(map[int64]bool)
+		s.refused, s.refusals = make(map[string]time.Time), make(map[int64]int)
 	}
+	s.warned = true
 	switch {
-	case !wasCareful:
-	case len(b.letters) == 1 && len(b.events) == 0 && len(b.states) == 0:
-		s.bare[b.letters[0].trigger.offset] = true
-	case len(b.looked) == 1:
-		s.refused[b.looked[0]] = true
+	case refused.Topic == deadLetters && len(b.letters) == 1:
+		s.refusals[b.letters[0].trigger.offset]++
+	case refused.Topic != deadLetters && len(b.looked) == 1:
+		s.refused[b.looked[0]] = now.Add(refusedFor)
 	}
 }

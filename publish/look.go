@@ -73,7 +73,7 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonUnknownAccount, errUnknownAccount, 0))
 	case w.table.quarantined[key]:
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonQuarantined, errQuarantined, 0))
-	case w.hold.refused[key]:
+	case w.hold.refuses(key, w.p.cfg.Now()):
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonRefused, errRefusedRecord, 0))
 	case w.running[key]:
 		w.waiting[key] = append(w.waiting[key], t)
@@ -111,7 +111,7 @@ func (w *worker) look(key string, triggers []trigger) {
 		return
 	}
 	if j.account.congested() {
-		w.ready = append(w.ready, result{job: j, origin: asking[0], err: errBusy})
+		w.ready = append(w.ready, result{job: j, origin: newestHook(asking), err: errBusy})
 		return
 	}
 	w.read(j)
@@ -131,11 +131,24 @@ func joins(prev *schemas.CaseState, t schemas.Trigger) bool {
 	return mark != nil && (t.Observation == nil || !t.Observation.Modified.After(mark.At))
 }
 
+// newestHook is the trigger that a look answers for: of several the hook that
+// came last, because what it tells of may be too young to be read yet.
+func newestHook(triggers []trigger) trigger {
+	newest := triggers[0]
+	for _, t := range triggers[1:] {
+		if fromHook(t.Source) && (!fromHook(newest.Source) || t.ReceivedAt.After(newest.ReceivedAt)) {
+			newest = t
+		}
+	}
+	return newest
+}
+
 // startDue starts looks for retry slots that are due, as far as the breakers of
 // their accounts allow. Time and probing are in memory only: the slot itself is
 // written once.
 func (w *worker) startDue() {
 	now := w.p.cfg.Now()
+	started := make(map[*account]int) // in this pass: their reads have taken no slot yet
 	for len(w.running) < maxRunning {
 		key := w.table.takeDue(now)
 		if key == "" {
@@ -149,7 +162,7 @@ func (w *worker) startDue() {
 			w.table.wake(key, now.Add(time.Minute)) // no account, but it may be configured again
 			continue
 		}
-		if !account.free() {
+		if !account.free(started[account]) {
 			w.table.wake(key, now.Add(spread(time.Second/2)))
 			continue
 		}
@@ -158,6 +171,7 @@ func (w *worker) startDue() {
 			continue
 		}
 		w.running[key] = true
+		started[account]++
 		w.read(job{key: key, account: account, slot: true, stateAt: w.table.entries[key].offset})
 	}
 }
@@ -178,19 +192,9 @@ func (w *worker) read(j job) {
 
 func (w *worker) readCase(ctx context.Context, j job) result {
 	r := result{job: j}
-	if j.slot {
-		if r.origin, r.err = w.slotTrigger(ctx, j); r.err != nil {
-			return r
-		}
-	} else {
-		r.origin = j.triggers[0]
+	if !j.slot {
+		r.origin = newestHook(j.triggers)
 	}
-	if r.origin.Traceparent != nil {
-		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *r.origin.Traceparent})
-	}
-	ctx, span := w.p.cfg.Tracer.Start(ctx, "process "+w.p.cfg.Topics.Inbox, w.spanOptions()...)
-	defer span.End()
-	r.trace = traceparent(ctx)
 	if r.err = j.account.acquire(ctx); r.err != nil {
 		return r
 	}
@@ -199,6 +203,18 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 		r.err = errBlocked
 		return r
 	}
+	if j.slot {
+		if r.origin, r.err = w.slotTrigger(ctx, j); r.err != nil {
+			j.account.report(w.p.cfg.Now(), j.key, failure{accountDown: true, interrupted: true}, 0) // gives the probe back
+			return r
+		}
+	}
+	if r.origin.Traceparent != nil {
+		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *r.origin.Traceparent})
+	}
+	ctx, span := w.p.cfg.Tracer.Start(ctx, "process "+w.p.cfg.Topics.Inbox, w.spanOptions()...)
+	defer span.End()
+	r.trace = traceparent(ctx)
 	r.readAt = w.p.cfg.Now()
 	r.answer, r.err = j.account.Read(ctx, caseOf(j.key))
 	if r.err != nil && errors.Is(context.Cause(ctx), errDeadline) {
@@ -211,7 +227,7 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 		span.SetAttributes(attribute.String("error.type", f.reason))
 	}
 	now := w.p.cfg.Now()
-	if j.account.report(now, f, retryAfterOf(r.err)) {
+	if j.account.report(now, j.key, f, retryAfterOf(r.err)) {
 		until, open := j.account.blocked(now)
 		w.log.WarnContext(ctx, "account breaker moved", "client_id", j.account.ClientID, "open", open,
 			"reason", f.reason, "next_probe", until)
@@ -260,21 +276,23 @@ func (e *lookupError) Error() string { return "look up trigger: " + e.Err.Error(
 func (e *lookupError) Unwrap() error { return e.Err }
 
 // sendOn sends a trigger to the partition where it belongs, until it is
-// acknowledged: the position waits for it.
+// acknowledged: the position waits for it. One that no broker takes again goes
+// to the dead letters.
 func (w *worker) sendOn(j job) {
 	w.spawn(func(ctx context.Context) {
+		r := result{job: j}
 		for attempt := 0; ; attempt++ {
-			err := w.p.sendOn(ctx, j.resend)
-			if err == nil {
+			r.err = w.p.sendOn(ctx, j.resend)
+			if r.err == nil || refusesRecord(r.err) {
 				break
 			}
-			w.log.WarnContext(ctx, "trigger not sent on", "error", err)
+			w.log.WarnContext(ctx, "trigger not sent on", "error", r.err)
 			if !wait(ctx, backOff(attempt)) {
 				return
 			}
 		}
 		select {
-		case w.results <- result{job: j}:
+		case w.results <- r:
 		case <-ctx.Done():
 		}
 	})

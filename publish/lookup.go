@@ -99,6 +99,9 @@ func (p *Publisher) fetchOne(ctx context.Context, topic, topicID string, partiti
 	got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: kgo.ReadCommitted(), Topic: topic, Partition: partition,
 	}, &fetch.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	if errors.Is(got.Err, kerr.OffsetOutOfRange) {
+		return nil, errRecordGone
+	}
 	if got.Err != nil {
 		return nil, fmt.Errorf("fetch record: %w", got.Err)
 	}

@@ -109,13 +109,11 @@ func (p *Publisher) ownership() (working, waiting int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.owners {
-		o.mu.Lock()
-		if o.phase == "" {
+		if o.works() {
 			working++
 		} else {
 			waiting++
 		}
-		o.mu.Unlock()
 	}
 	return working, waiting
 }
@@ -135,6 +133,10 @@ func (m *metrics) positionLost(ctx context.Context, reason string) {
 }
 
 func (m *metrics) quarantined(ctx context.Context) { m.quarantines.Add(ctx, 1) }
+
+func (m *metrics) letterDropped(ctx context.Context) {
+	m.letters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", "dropped")))
+}
 
 func (m *metrics) sentOn(ctx context.Context) { m.misplaced.Add(ctx, 1) }
 

@@ -22,36 +22,62 @@ type owner struct {
 	done      chan struct{}           // closed when the owner touches Kafka no more
 
 	mu      sync.Mutex
-	phase   string                  // guarded by mu; "" while the worker's loop runs
+	phase   string                  // guarded by mu
 	since   time.Time               // guarded by mu: of the phase
-	problem error                   // guarded by mu: why the last worker ended
+	problem error                   // guarded by mu: why the last worker ended, until the present one has committed
 	worker  context.CancelCauseFunc // guarded by mu: ends the present worker only
 }
 
-// ready is nil when the partition is worked on, or is being taken over in the
-// ordinary course of things.
-func (o *owner) ready() error {
+// ready is nil while the partition is worked on, or taken over in the ordinary
+// course of things. After a fault it stays an error until a transaction was
+// committed: a worker that dies at each first one works on nothing.
+func (o *owner) ready(now time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.phase == "" || o.problem == nil {
-		return nil
+	switch {
+	case o.problem != nil:
+		return fmt.Errorf("%s after: %w", o.phase, o.problem)
+	case o.phase != phaseWorking && now.Sub(o.since) > takeOverTimeout:
+		return fmt.Errorf("%s for %s", o.phase, now.Sub(o.since).Round(time.Second))
 	}
-	return fmt.Errorf("%s after: %w", o.phase, o.problem)
+	return nil
 }
+
+// Phases of an owner.
+const (
+	phaseTakingOver = "taking over"
+	phaseWorking    = "working"
+	phaseWaiting    = "waiting to take over"
+)
 
 func (o *owner) enter(phase string, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.phase, o.since = phase, now
-	if phase == "" {
-		o.problem = nil
-	}
 }
 
-func (o *owner) fell(problem error) {
+// fell notes why a worker ended, or could not begin.
+func (o *owner) fell(problem error, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.phase != phaseWaiting {
+		o.phase, o.since = phaseWaiting, now
+	}
 	o.problem = problem
+}
+
+// settled notes that a transaction of the loop was committed.
+func (o *owner) settled() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.problem = nil
+}
+
+// works says whether the partition is worked on.
+func (o *owner) works() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.phase == phaseWorking && o.problem == nil
 }
 
 // groupOpts are the settings of the group client. It fetches nothing and is
@@ -204,14 +230,14 @@ func (p *Publisher) own(ctx context.Context, o *owner) {
 	log := p.cfg.Logger.With(slog.Int("partition", int(o.partition)))
 	var hold suspects
 	for attempt := 0; ; attempt++ {
-		o.enter("taking over", p.cfg.Now())
+		o.enter(phaseTakingOver, p.cfg.Now())
 		// A fence does not prove that ownership was lost, and its absence proves
 		// nothing either: ask the group right before the producer is opened.
 		if err := p.counts(ctx); err != nil {
 			if ctx.Err() != nil {
 				return
 			}
-			o.fell(err)
+			o.fell(err, p.cfg.Now())
 			log.InfoContext(ctx, "membership not confirmed", "error", err)
 			if !wait(ctx, backOff(attempt)) {
 				return
@@ -228,7 +254,7 @@ func (p *Publisher) own(ctx context.Context, o *owner) {
 			p.refuse(refused)
 			return
 		}
-		o.fell(err)
+		o.fell(err, p.cfg.Now())
 		p.metrics.takeOver(ctx, err)
 		log.WarnContext(ctx, "worker ended, taking over again", "error", err)
 		if p.cfg.Now().Sub(started) > time.Minute {

@@ -3,8 +3,9 @@ package publish
 // progress follows which inbox offsets are done, so that the position that is
 // committed is the lowest one that is not. Owned by the worker's goroutine.
 type progress struct {
-	open []pending // by offset, ascending
-	next int64     // the position when nothing is open
+	open   []pending // by offset, ascending
+	undone int       // of open
+	next   int64     // the position when nothing is open
 }
 
 // pending is one trigger between its arrival and the position passing it.
@@ -20,6 +21,7 @@ type pending struct {
 // add notes the arrival of offset.
 func (p *progress) add(offset int64) {
 	p.open = append(p.open, pending{offset: offset})
+	p.undone++
 	p.next = offset + 1
 }
 
@@ -34,7 +36,8 @@ func (p *progress) done(offset int64, letter *deadLetter) {
 			hi = mid
 		}
 	}
-	if lo < len(p.open) && p.open[lo].offset == offset {
+	if lo < len(p.open) && p.open[lo].offset == offset && !p.open[lo].done {
+		p.undone--
 		p.open[lo].done, p.open[lo].letter = true, letter
 	}
 }
@@ -59,6 +62,3 @@ func (p *progress) pass(limit int) (position int64, letters []*deadLetter) {
 	}
 	return p.next, letters
 }
-
-// outstanding is the number of triggers held in memory.
-func (p *progress) outstanding() int { return len(p.open) }

@@ -85,6 +85,8 @@ const (
 	endTimeout         = 20 * time.Second // of produce acknowledgements, and of EndTxn
 	revokeTimeout      = 5 * time.Second  // Revoked holds the group's rebalance for no longer
 	closeTimeout       = 2 * time.Second  // a paused broker does not let Close end in time
+	takeOverTimeout    = time.Minute      // a take-over that lasts longer is not in order
+	restoreTimeout     = 30 * time.Second // without a record, while the barrier is still to come
 	inspectInterval    = 2 * time.Second  // of the topics' ids and partition counts
 	unreachableAfter   = 6 * time.Second  // of failed inspections: not ready
 )

@@ -83,9 +83,9 @@ func (w *worker) restore(ctx context.Context) error {
 		return fmt.Errorf("write barrier: %w", err)
 	}
 	for {
-		fetches := w.client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		fetches, err := w.pollBounded(ctx, restoreTimeout)
+		if err != nil {
+			return err
 		}
 		if err := fetchError(fetches); err != nil {
 			return fmt.Errorf("restore state: %w", err)
@@ -106,6 +106,21 @@ func (w *worker) restore(ctx context.Context) error {
 	w.table.queueRetries()
 	w.client.RemoveConsumePartitions(map[string][]int32{w.p.cfg.Topics.CaseState: {w.partition}})
 	return nil
+}
+
+// pollBounded polls until there is something: while a transaction of somebody
+// else is open on case-state, nothing behind it can be read.
+func (w *worker) pollBounded(ctx context.Context, limit time.Duration) (kgo.Fetches, error) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	fetches := w.client.PollFetches(bounded)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if bounded.Err() != nil {
+		return nil, fmt.Errorf("restore state: nothing to read, barrier not reached: %w", errNoAnswer)
+	}
+	return fetches, nil
 }
 
 var errSucceeded = errors.New("a successor is at work")

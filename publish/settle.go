@@ -49,11 +49,10 @@ func (b *batch) empty() bool {
 // an observation is not enough and the case has to be read.
 func (w *worker) settle(ctx context.Context, b *batch, r result) bool {
 	if r.resend != nil {
-		w.p.metrics.sentOn(ctx)
-		w.doneAll(r.triggers)
+		w.settleResent(ctx, r)
 		return true
 	}
-	if w.hold.refused[r.key] {
+	if w.hold.refuses(r.key, w.p.cfg.Now()) {
 		w.settleRefused(b, r)
 		return true
 	}
@@ -67,6 +66,18 @@ func (w *worker) settle(ctx context.Context, b *batch, r result) bool {
 func (w *worker) doneAll(triggers []trigger) {
 	for _, t := range triggers {
 		w.progress.done(t.offset, nil)
+	}
+}
+
+// settleResent is done with a trigger that stood in the wrong partition.
+func (w *worker) settleResent(ctx context.Context, r result) {
+	if r.err == nil {
+		w.p.metrics.sentOn(ctx)
+		w.doneAll(r.triggers)
+		return
+	}
+	for _, t := range r.triggers {
+		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonRefused, r.err, 0))
 	}
 }
 
@@ -95,11 +106,14 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
-		var lastRead *time.Time
-		if prev != nil {
-			lastRead = prev.LastReadAt
+		next.Retry = w.recheck(r, prev, now)
+		if next.Retry == nil && !r.slot && slot != nil {
+			if d.Verdict != verdictTracked {
+				w.settleJoined(b, r, d)
+				return true
+			}
+			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
 		}
-		next.Retry = w.p.cfg.retry.afterUnchanged(slot, lastRead, r.origin.ReceivedAt, now, w.origin(r))
 	}
 	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
 		// A value that we cannot encode is a fault of the case: it waits, and goes
@@ -124,6 +138,30 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		w.table.entries[r.key].state.LastReadAt = next.LastReadAt // in memory: without it a crash only costs a look
 	}
 	return true
+}
+
+// recheck is the next look after a hook that gave no event, nil for none. The
+// look of a slot goes on with its rechecks; one for a hook of its own starts them
+// anew, whatever waits already.
+func (w *worker) recheck(r result, prev *schemas.CaseState, now time.Time) *schemas.Retry {
+	var slot *schemas.Retry
+	var lastRead *time.Time
+	if prev != nil {
+		lastRead = prev.LastReadAt
+		if r.slot {
+			slot = prev.Retry
+		}
+	}
+	return w.p.cfg.retry.afterUnchanged(slot, lastRead, r.origin.ReceivedAt, now, w.origin(r))
+}
+
+// settleJoined ends a look that told nothing new while the case has a slot of
+// its own, which stands as it was written and looks again.
+func (w *worker) settleJoined(b *batch, r result, d decision) {
+	w.doneAll(r.triggers)
+	b.looked = append(b.looked, r.key)
+	b.counts = append(b.counts, counted{clientID: r.account.ClientID, verdict: d.Verdict, superseded: d.Superseded})
+	w.table.wake(r.key, laterOf(w.p.cfg.Now(), w.table.get(r.key).Retry.NotBefore)) // its wake-up may have come during this look
 }
 
 // worthWriting says whether a look left more than the time it was made.
@@ -172,11 +210,14 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	}
 	f := failureOf(r.err)
 	b.looked = append(b.looked, r.key)
+	if slot != nil && r.slot && f.accountDown && w.blamesCase(r, f) {
+		f.accountDown = false
+	}
 	if slot != nil && (!r.slot || f.accountDown) {
 		// The slot stands as it was written: a trigger that joined it uses up no
 		// attempt, and neither does an account that is down.
 		w.doneAll(r.triggers)
-		w.table.wake(r.key, laterOf(w.nextTry(r.account, now), slot.NotBefore))
+		w.wakeLater(r, slot, now)
 		return
 	}
 	w.log.DebugContext(ctx, "case not read", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", f.reason, "error", r.err)
@@ -202,6 +243,30 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	w.doneAll(r.triggers)
 }
 
+// blamesCase says whether a case that fails like an account that is down is at
+// fault itself: the API answered for other cases since it failed last. Without
+// that, a case the API always breaks at would be tried for ever.
+func (w *worker) blamesCase(r result, f failure) bool {
+	e := w.table.entries[r.key]
+	if f.unauthorised || f.limited || f.interrupted || errors.Is(r.err, errBusy) || errors.Is(r.err, errBlocked) {
+		return false
+	}
+	return !e.tried.IsZero() && r.account.answeredSince(e.tried)
+}
+
+// wakeLater has a slot looked at again that stays as it is: when the breaker
+// allows it, and less and less often.
+func (w *worker) wakeLater(r result, slot *schemas.Retry, now time.Time) {
+	e := w.table.entries[r.key]
+	pause := time.Duration(0)
+	if r.slot && !errors.Is(r.err, errBlocked) && !errors.Is(r.err, errBusy) {
+		pause = min(time.Second<<min(e.tries, 6), breakerMaxPause)
+		e.tries++
+		e.tried = now
+	}
+	w.table.wake(r.key, laterOf(w.nextTry(r.account, now).Add(pause), slot.NotBefore))
+}
+
 // nextTry is when a case of an account that could not be read is due again. The
 // breaker has the last word then.
 func (w *worker) nextTry(a *account, now time.Time) time.Time {
@@ -219,6 +284,8 @@ func failureOf(err error) failure {
 		return failure{reason: "busy", accountDown: true}
 	case errors.Is(err, errBlocked):
 		return failure{reason: "held-back", accountDown: true}
+	case errors.Is(err, errDeadline):
+		return failure{reason: "timeout", accountDown: true}
 	}
 	return classify(err)
 }
@@ -251,7 +318,7 @@ func (w *worker) settleRefused(b *batch, r result) {
 	}
 	prev := w.table.get(r.key)
 	if !r.slot && prev != nil && prev.Retry != nil {
-		w.table.wake(r.key, w.p.cfg.Now()) // its wake-up may have come during this look
+		w.table.wake(r.key, laterOf(w.p.cfg.Now(), prev.Retry.NotBefore)) // its wake-up may have come during this look
 	}
 	if r.slot && prev != nil {
 		b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), reasonRefused, errRefusedRecord, prev.Retry.Faults))

@@ -104,6 +104,16 @@ func (s *stage) hook(caseID string) *kgo.Record {
 	return s.trigger(schemas.Trigger{ClientID: testClient, CaseID: caseID, Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
 }
 
+// hookAsync is hook without waiting for the broker.
+func (s *stage) hookAsync(caseID string) {
+	s.t.Helper()
+	value, err := schemas.EncodeTrigger(schemas.Trigger{ClientID: testClient, CaseID: caseID, Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.client.Produce(s.t.Context(), &kgo.Record{Topic: s.topics.Inbox, Key: []byte(caseID), Value: value}, nil)
+}
+
 func (s *stage) trigger(t schemas.Trigger) *kgo.Record {
 	s.t.Helper()
 	value, err := schemas.EncodeTrigger(t)

@@ -13,6 +13,9 @@ import (
 type entry struct {
 	state  schemas.CaseState // Retry.Trigger is always nil here
 	offset int64             // of the record in case-state that holds state
+	wakeAt time.Time         // the one queued look at the retry slot that counts; zero: none
+	tried  time.Time         // when the slot's last look failed; zero: not in this opening
+	tries  int               // failed looks in this opening that left the slot as it was
 }
 
 // table is what was last published of every case of the partition, rebuilt from
@@ -65,7 +68,8 @@ func (t *table) put(key string, state schemas.CaseState, offset int64) {
 func (t *table) queueRetries() {
 	for key, e := range t.entries {
 		if e.state.Retry != nil {
-			t.due = append(t.due, wakeUp{at: e.state.Retry.NotBefore, key: key})
+			e.wakeAt = e.state.Retry.NotBefore
+			t.due = append(t.due, wakeUp{at: e.wakeAt, key: key})
 		}
 	}
 	heap.Init(&t.due)
@@ -83,15 +87,27 @@ func (t *table) quarantine(key string) {
 	t.quarantined[key] = true
 }
 
-// wake queues a look at the case's retry slot. Queued looks are hints: whoever
-// takes one checks the slot.
-func (t *table) wake(key string, at time.Time) { heap.Push(&t.due, wakeUp{at: at, key: key}) }
+// wake queues a look at the case's retry slot, unless one is queued that comes
+// no later: however many triggers join a slot, it is looked at once.
+func (t *table) wake(key string, at time.Time) {
+	e := t.entries[key]
+	if e == nil || !e.wakeAt.IsZero() && !at.Before(e.wakeAt) {
+		return
+	}
+	e.wakeAt = at
+	heap.Push(&t.due, wakeUp{at: at, key: key})
+}
 
 // takeDue takes the next case whose retry is due; "" when none is.
 func (t *table) takeDue(now time.Time) string {
 	for len(t.due) > 0 && !t.due[0].at.After(now) {
 		w, _ := heap.Pop(&t.due).(wakeUp)
-		if s := t.get(w.key); s != nil && s.Retry != nil && !s.Retry.NotBefore.After(now) {
+		e := t.entries[w.key]
+		if e == nil || !e.wakeAt.Equal(w.at) {
+			continue // overtaken by another one, or by a new state
+		}
+		e.wakeAt = time.Time{}
+		if e.state.Retry != nil {
 			return w.key
 		}
 	}

@@ -89,7 +89,7 @@ func (p *Publisher) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for partition, o := range p.owners {
-		if err := o.ready(); err != nil {
+		if err := o.ready(p.cfg.Now()); err != nil {
 			return fmt.Errorf("partition %d: %w", partition, err)
 		}
 	}
@@ -139,8 +139,14 @@ func (p *Publisher) watchTopics(ctx context.Context, before topology) {
 			p.refuse(&RefusedError{Reason: fmt.Sprintf("partition count changed from %d to %d", before.partitions, seen.partitions)})
 			return
 		}
-		if seen != before {
-			p.cfg.Logger.ErrorContext(ctx, "topic was recreated", "inbox_id", seen.inboxID, "state_id", seen.stateID)
+		if seen.stateID != before.stateID {
+			// What was published is not known any more: going on would publish all
+			// of it again.
+			p.refuse(&RefusedError{Reason: "topic " + p.cfg.Topics.CaseState + " was recreated while running"})
+			return
+		}
+		if seen.inboxID != before.inboxID {
+			p.cfg.Logger.ErrorContext(ctx, "inbox was recreated", "topic_id", seen.inboxID)
 			p.restartOwners(errRecreated)
 		}
 		before = seen

@@ -15,14 +15,16 @@ import (
 
 // Bounds of a worker's loop.
 const (
-	maxOutstanding = 1000             // triggers in memory: beyond it the inbox waits
+	maxOutstanding = 1000             // triggers not done: beyond it the inbox waits
 	maxRunning     = 256              // looks under way
 	maxBatch       = 500              // cases in one transaction
 	maxPoll        = 256              // triggers in one poll
 	finishTimeout  = 4 * time.Second  // for the last transaction of a stop; within revokeTimeout
 	forgetInterval = time.Hour        // of the search for states to forget
 	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
+	maxOpen        = 100_000          // triggers done or not above the position
 	carefulFor     = 10 * time.Second // how long cases go one at a time after a refused record
+	refusedFor     = 10 * time.Minute // how long a case is not tried whose record was refused
 )
 
 // worker works on one inbox partition through one opening of its transactional
@@ -30,6 +32,7 @@ const (
 // read and fetch name.
 type worker struct {
 	p         *Publisher
+	owner     *owner
 	partition int32
 	log       *slog.Logger
 	client    *kgo.Client
@@ -67,7 +70,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	}
 	defer closeBounded(client)
 	w := &worker{
-		p: p, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
+		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(), position: -1,
 		running: make(map[string]bool), waiting: make(map[string][]trigger),
 		results: make(chan result), followed: make(chan int64, 1), hold: hold,
@@ -85,7 +88,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	p.metrics.restored(ctx, time.Since(began))
 	w.log.InfoContext(ctx, "partition taken over", "cases", len(w.table.entries), "position", w.progress.next,
 		"producer_id", w.producer.id, "epoch", w.producer.epoch, "duration", time.Since(began))
-	o.enter("", p.cfg.Now())
+	o.enter(phaseWorking, p.cfg.Now())
 	return w.work(ctx)
 }
 
@@ -99,9 +102,10 @@ func (w *worker) work(ctx context.Context) error {
 	defer stop()
 	reads, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	defer background.Wait()
+	defer waitBounded(&background)
 	defer cancel()
 
+	w.hold.begin(w.p.cfg.Now())
 	fetched, failed := make(chan []*kgo.Record), make(chan error, 1)
 	w.spawn = func(f func(context.Context)) { background.Go(func() { f(reads) }) }
 	w.spawn(func(ctx context.Context) { w.fetch(ctx, fetched, failed) })
@@ -126,7 +130,7 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 	if len(w.ready) > 0 {
 		return nil
 	}
-	if w.progress.outstanding() >= maxOutstanding || len(w.running) >= maxRunning {
+	if w.progress.undone >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running) >= maxRunning {
 		fetched = nil
 	}
 	timer := time.NewTimer(w.untilDue())
@@ -214,15 +218,16 @@ func (w *worker) commitReady(ctx context.Context) error {
 		w.ready = w.ready[len(results):]
 		b := w.settleAll(ctx, results, careful)
 		if b.empty() {
-			if len(w.ready) == 0 {
+			if len(results) == 0 {
 				return nil
 			}
-			continue
+			continue // what it left to pass may fall due in a batch of its own
 		}
 		if err := w.commitBatch(ctx, b); err != nil {
-			w.hold.blame(err, b, w.p.cfg.Now())
+			w.hold.blame(err, b, w.p.cfg.Topics.DeadLetter, w.p.cfg.Now())
 			return err
 		}
+		w.owner.settled()
 		w.committed(ctx, b)
 	}
 }
@@ -256,6 +261,11 @@ func (w *worker) settleAll(ctx context.Context, results []result, careful bool) 
 func (w *worker) commitBatch(ctx context.Context, b *batch) error {
 	records := b.events
 	for _, l := range b.letters {
+		if w.hold.dropped(l) {
+			w.p.metrics.letterDropped(ctx)
+			w.log.ErrorContext(ctx, "dead letter is refused even bare, passed over", "offset", l.trigger.offset, "reason", l.reason)
+			continue
+		}
 		records = append(records, w.letterRecord(l))
 	}
 	for i := range b.states {
@@ -337,6 +347,22 @@ func (w *worker) forgetOld(b *batch) {
 		if !w.running[key] {
 			b.states = append(b.states, stateChange{key: key})
 		}
+	}
+}
+
+// waitBounded waits for what runs beside the loop. A paused broker does not let
+// it end in time; then it ends later, and touches nothing of the worker.
+func waitBounded(background *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		background.Wait()
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
 	}
 }
 

@@ -179,15 +179,35 @@ func TestNothingNewAfterHookIsReadAgain(t *testing.T) {
 				s.events(before)
 			}
 			s.hook(caseName(1)) // tells of a change that cannot be read yet
-			s.awaitRecheck(caseName(1))
+			s.awaitRecheck(caseName(1), 1)
 			s.source.show(caseName(1), before+1)
 			s.events(before + 1)
 		})
 	}
 }
 
-// awaitRecheck waits until the case waits for another look.
-func (s *stage) awaitRecheck(caseID string) {
+// awaitReads waits until the case was read n times.
+func (s *stage) awaitReads(caseID string, n int) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s.source.mu.Lock()
+		reads := s.source.reads[caseID]
+		s.source.mu.Unlock()
+		if reads >= n {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-s.t.Context().Done():
+			s.t.Fatalf("%d reads", reads)
+		}
+	}
+}
+
+// awaitRecheck waits until the case waits for its n-th recheck.
+func (s *stage) awaitRecheck(caseID string, n int) {
 	s.t.Helper()
 	s.read(s.topics.CaseState, func(recs []*kgo.Record) bool {
 		rec := newest(recs, stateKey(testClient, caseID))
@@ -195,6 +215,6 @@ func (s *stage) awaitRecheck(caseID string) {
 			return false
 		}
 		state, err := schemas.DecodeCaseState(rec.Value)
-		return err == nil && state.Retry != nil && state.Retry.Kind == schemas.RetryRecheck
+		return err == nil && state.Retry != nil && state.Retry.Kind == schemas.RetryRecheck && state.Retry.Attempt == n
 	})
 }
