@@ -60,7 +60,7 @@ func TestDesign8UnreadableAnswersGoToTheDeadLetters(t *testing.T) {
 	letter := s.read(s.topics.DeadLetter, count(1))[0]
 	message := header(letter, "__connect.errors.exception.message")
 	if !strings.Contains(message, "RSA1_5") || !strings.Contains(message, "A128GCM") ||
-		header(letter, "postident.error.reason") != "rejected-algorithm" {
+		header(letter, "postident.error.reason") != "rejected_algorithm" {
 		t.Errorf("reason %q, message %q", header(letter, "postident.error.reason"), message)
 	}
 }

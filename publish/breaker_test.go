@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	serverError  = failure{reason: "server-error", accountDown: true}
-	rateLimited  = failure{reason: "rate-limited", accountDown: true, limited: true}
+	serverError  = failure{reason: "server_error", accountDown: true}
+	rateLimited  = failure{reason: "rate_limited", accountDown: true, limited: true}
 	unauthorised = failure{reason: "unauthorised", accountDown: true, unauthorised: true}
 	interrupted  = failure{reason: "interrupted", accountDown: true, interrupted: true}
 )

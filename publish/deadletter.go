@@ -11,10 +11,10 @@ import (
 
 // Reasons of dead letters that no failed read gave, fit for a metric label.
 const (
-	reasonUnreadable     = "unreadable-trigger"
-	reasonUnknownAccount = "unknown-account"
+	reasonUnreadable     = "unreadable_trigger"
+	reasonUnknownAccount = "unknown_account"
 	reasonQuarantined    = "quarantined"
-	reasonRefused        = "record-refused"
+	reasonRefused        = "record_refused"
 )
 
 // deadLetter is a trigger that nothing more can be done for here.

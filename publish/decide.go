@@ -47,7 +47,7 @@ func (v verdict) String() string {
 	case verdictStale:
 		return "stale"
 	case verdictNeedsRead:
-		return "needs-read"
+		return "needs_read"
 	case verdictDoubt:
 		return "doubt"
 	default:

@@ -380,7 +380,7 @@ func TestDecideKeepsWhatBelongsToTheKey(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2024, 5, 2, 10, 0, 0, 0, time.UTC)
 	retry := &schemas.Retry{Kind: schemas.RetryFault, Attempt: 3, NotBefore: at, FirstFailed: at, Faults: 3}
-	mark := &schemas.DeadLetterMark{At: at, Reason: "not-found"}
+	mark := &schemas.DeadLetterMark{At: at, Reason: "not_found"}
 	for _, tt := range []struct {
 		name    string
 		created *time.Time

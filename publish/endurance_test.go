@@ -124,7 +124,7 @@ func TestCaseThatBreaksTheAPIDoesNotHoldUpItsAccount(t *testing.T) {
 		}
 	}()
 	letter := s.read(s.topics.DeadLetter, count(1))[0]
-	if string(letter.Key) != caseName(500) || header(letter, "postident.error.reason") != "server-error" {
+	if string(letter.Key) != caseName(500) || header(letter, "postident.error.reason") != "server_error" {
 		t.Errorf("letter of %s for %s", letter.Key, header(letter, "postident.error.reason"))
 	}
 	s.source.mu.Lock()

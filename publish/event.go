@@ -41,9 +41,9 @@ type unknownKind string
 const (
 	unknownMethod     unknownKind = "method"
 	unknownStatus     unknownKind = "status" // of an identification, or not of this method
-	unknownSubStatus  unknownKind = "sub-status"
-	unknownReason     unknownKind = "sub-status-reason"
-	unknownCaseStatus unknownKind = "case-status"
+	unknownSubStatus  unknownKind = "sub_status"
+	unknownReason     unknownKind = "sub_status_reason"
+	unknownCaseStatus unknownKind = "case_status"
 )
 
 // unknownText is one such text: the kind for a metric, the text for a log line.

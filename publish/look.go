@@ -228,9 +228,11 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 	}
 	now := w.p.cfg.Now()
 	if j.account.report(now, j.key, f, retryAfterOf(r.err)) {
-		until, open := j.account.blocked(now)
-		w.log.WarnContext(ctx, "account breaker moved", "client_id", j.account.ClientID, "open", open,
-			"reason", f.reason, "next_probe", until)
+		if until, open := j.account.blocked(now); open {
+			w.log.WarnContext(ctx, "account is held back", "client_id", j.account.ClientID, "reason", f.reason, "next_probe", until)
+		} else {
+			w.log.InfoContext(ctx, "account answers again", "client_id", j.account.ClientID)
+		}
 	}
 	w.p.metrics.read(ctx, j.account.ClientID, f.reason, now.Sub(r.readAt))
 	return r

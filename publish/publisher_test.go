@@ -64,7 +64,7 @@ func TestForgedCaseGoesToDeadLettersAndLeavesNoState(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"__connect.errors.topic":                s.topics.Inbox,
-		"postident.error.reason":                "not-found",
+		"postident.error.reason":                "not_found",
 		"postident.error.attempts":              "3",
 		"__connect.errors.exception.class.name": "*scr.NotYetError",
 	} {
@@ -99,7 +99,7 @@ func TestPoisonInInboxStopsNothing(t *testing.T) {
 	s.run(s.config())
 	s.events(1)
 	letter := s.read(s.topics.DeadLetter, count(1))[0]
-	if header(letter, "postident.error.reason") != "unreadable-trigger" || string(letter.Value) != "not ours" {
+	if header(letter, "postident.error.reason") != "unreadable_trigger" || string(letter.Value) != "not ours" {
 		t.Errorf("letter %q for reason %s", letter.Value, header(letter, "postident.error.reason"))
 	}
 }

@@ -192,7 +192,7 @@ func classify(err error) failure {
 			limited:     unavailable.Status == http.StatusTooManyRequests || unavailable.RetryAfter > 0,
 		}
 	case errors.As(err, &notYet):
-		return failure{reason: "not-found"}
+		return failure{reason: "not_found"}
 	case errors.As(err, &rejected):
 		return failure{reason: rejectedReason(rejected.Reason)}
 	case isTimeout(err):
@@ -204,9 +204,9 @@ func classify(err error) failure {
 func unavailableReason(err *scr.UnavailableError) string {
 	switch {
 	case err.Status == http.StatusTooManyRequests:
-		return "rate-limited"
+		return "rate_limited"
 	case err.Status != 0:
-		return "server-error"
+		return "server_error"
 	case isTimeout(err.Err):
 		return "timeout"
 	default:
@@ -219,7 +219,7 @@ func rejectedReason(reason string) string {
 	switch reason {
 	case scr.RejectedStatus, scr.RejectedTooLarge, scr.RejectedPlain, scr.RejectedAlgorithm,
 		scr.RejectedDecrypt, scr.RejectedJSON, scr.RejectedCase:
-		return "rejected-" + reason
+		return "rejected_" + reason
 	default:
 		return "rejected"
 	}

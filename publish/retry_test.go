@@ -29,7 +29,7 @@ func TestDefaultRetryPolicyOutlastsTheSender(t *testing.T) {
 		now, attempts := retryNow, 0
 		var slot *schemas.Retry
 		for {
-			next, exhausted := p.afterFault(slot, now, "not-found", retryOrigin, jitter)
+			next, exhausted := p.afterFault(slot, now, "not_found", retryOrigin, jitter)
 			attempts++
 			if exhausted {
 				if next.Faults != attempts || !next.FirstFailed.Equal(retryNow) {
@@ -93,9 +93,9 @@ func TestAfterFault(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.want.Kind, tt.want.Reason = schemas.RetryFault, "not-found"
+			tt.want.Kind, tt.want.Reason = schemas.RetryFault, "not_found"
 			tt.want.Partition, tt.want.Offset, tt.want.Trigger = 3, 42, []byte("trigger")
-			next, exhausted := p.afterFault(tt.prev, retryNow, "not-found", retryOrigin, tt.jitter)
+			next, exhausted := p.afterFault(tt.prev, retryNow, "not_found", retryOrigin, tt.jitter)
 			if diff := cmp.Diff(&tt.want, next); diff != "" || exhausted != tt.exhausted {
 				t.Errorf("exhausted %t, slot (-want +got):\n%s", exhausted, diff)
 			}
@@ -108,7 +108,7 @@ func TestAfterFault(t *testing.T) {
 func TestAfterUnavailableParksOnce(t *testing.T) {
 	t.Parallel()
 	p := defaultRetryPolicy()
-	fault, _ := p.afterFault(nil, retryNow, "not-found", retryOrigin, 0.5)
+	fault, _ := p.afterFault(nil, retryNow, "not_found", retryOrigin, 0.5)
 	later := retryNow.Add(time.Minute)
 	parked := p.afterUnavailable(fault, later, "timeout", retryOrigin)
 	want := &schemas.Retry{
@@ -214,15 +214,15 @@ func TestClassify(t *testing.T) {
 		want failure
 	}{
 		{"none", nil, failure{}},
-		{"404", &scr.NotYetError{}, failure{reason: "not-found"}},
-		{"wrapped", fmt.Errorf("read case: %w", &scr.NotYetError{}), failure{reason: "not-found"}},
+		{"404", &scr.NotYetError{}, failure{reason: "not_found"}},
+		{"wrapped", fmt.Errorf("read case: %w", &scr.NotYetError{}), failure{reason: "not_found"}},
 		{"401", &scr.UnauthorisedError{Status: 401}, failure{reason: "unauthorised", accountDown: true, unauthorised: true}},
 		{"403", &scr.UnauthorisedError{Status: 403}, failure{reason: "unauthorised", accountDown: true, unauthorised: true}},
-		{"429", &scr.UnavailableError{Status: 429}, failure{reason: "rate-limited", accountDown: true, limited: true}},
-		{"503", &scr.UnavailableError{Status: 503}, failure{reason: "server-error", accountDown: true}},
+		{"429", &scr.UnavailableError{Status: 429}, failure{reason: "rate_limited", accountDown: true, limited: true}},
+		{"503", &scr.UnavailableError{Status: 503}, failure{reason: "server_error", accountDown: true}},
 		{
 			"503 with Retry-After", &scr.UnavailableError{Status: 503, RetryAfter: time.Second},
-			failure{reason: "server-error", accountDown: true, limited: true},
+			failure{reason: "server_error", accountDown: true, limited: true},
 		},
 		{"broken connection", &scr.UnavailableError{Err: &net.OpError{Op: "read", Err: errors.New("reset")}}, failure{reason: "connection", accountDown: true}},
 		{"no answer in time", &scr.UnavailableError{Err: os.ErrDeadlineExceeded}, failure{reason: "timeout", accountDown: true}},
@@ -230,13 +230,13 @@ func TestClassify(t *testing.T) {
 		{"bare deadline", fmt.Errorf("read case: %w", context.DeadlineExceeded), failure{reason: "timeout", accountDown: true}},
 		{"we ended it", context.Canceled, failure{reason: "interrupted", accountDown: true, interrupted: true}},
 		{"we ended it below", &scr.UnavailableError{Err: context.Canceled}, failure{reason: "interrupted", accountDown: true, interrupted: true}},
-		{"status", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 302}, failure{reason: "rejected-status"}},
-		{"too large", &scr.RejectedError{Reason: scr.RejectedTooLarge}, failure{reason: "rejected-too-large"}},
-		{"plain", &scr.RejectedError{Reason: scr.RejectedPlain}, failure{reason: "rejected-plain-json"}},
-		{"algorithm", &scr.RejectedError{Reason: scr.RejectedAlgorithm, Alg: "none"}, failure{reason: "rejected-algorithm"}},
-		{"decrypt", &scr.RejectedError{Reason: scr.RejectedDecrypt}, failure{reason: "rejected-decrypt"}},
-		{"JSON", &scr.RejectedError{Reason: scr.RejectedJSON}, failure{reason: "rejected-json"}},
-		{"case", &scr.RejectedError{Reason: scr.RejectedCase}, failure{reason: "rejected-case"}},
+		{"status", &scr.RejectedError{Reason: scr.RejectedStatus, Status: 302}, failure{reason: "rejected_status"}},
+		{"too large", &scr.RejectedError{Reason: scr.RejectedTooLarge}, failure{reason: "rejected_too_large"}},
+		{"plain", &scr.RejectedError{Reason: scr.RejectedPlain}, failure{reason: "rejected_plain_json"}},
+		{"algorithm", &scr.RejectedError{Reason: scr.RejectedAlgorithm, Alg: "none"}, failure{reason: "rejected_algorithm"}},
+		{"decrypt", &scr.RejectedError{Reason: scr.RejectedDecrypt}, failure{reason: "rejected_decrypt"}},
+		{"JSON", &scr.RejectedError{Reason: scr.RejectedJSON}, failure{reason: "rejected_json"}},
+		{"case", &scr.RejectedError{Reason: scr.RejectedCase}, failure{reason: "rejected_case"}},
 		{"a reason to come", &scr.RejectedError{Reason: "anything at all"}, failure{reason: "rejected"}},
 		{"a mistake of ours", errors.New("anything at all"), failure{reason: "internal"}},
 	} {

@@ -283,7 +283,7 @@ func failureOf(err error) failure {
 	case errors.Is(err, errBusy):
 		return failure{reason: "busy", accountDown: true}
 	case errors.Is(err, errBlocked):
-		return failure{reason: "held-back", accountDown: true}
+		return failure{reason: "held_back", accountDown: true}
 	case errors.Is(err, errDeadline):
 		return failure{reason: "timeout", accountDown: true}
 	}

@@ -36,8 +36,8 @@ func (e *UnauthorisedError) Error() string { return fmt.Sprintf("not authorised:
 // Reasons of a RejectedError, fit for a metric label.
 const (
 	RejectedStatus    = "status"     // a status that the guide does not name for reads
-	RejectedTooLarge  = "too-large"  // the body is over the limit
-	RejectedPlain     = "plain-json" // plain JSON where encryption is required
+	RejectedTooLarge  = "too_large"  // the body is over the limit
+	RejectedPlain     = "plain_json" // plain JSON where encryption is required
 	RejectedAlgorithm = "algorithm"  // JWE with an alg or enc that is not allowed
 	RejectedDecrypt   = "decrypt"    // JWE that our key does not open, or truncated
 	RejectedJSON      = "json"       // not JSON, or not the JSON of a case

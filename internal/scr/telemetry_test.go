@@ -64,8 +64,8 @@ func TestCaseTelemetry(t *testing.T) {
 		"503":                {answer: statusOnly(503), status: 503, errorType: "503", metricErr: "503"},
 		"400":                {answer: statusOnly(400), status: 400, errorType: "400", metricErr: "400"},
 		"cut":                {answer: hijack(t, ""), errorType: "connection", metricErr: "connection"},
-		"not to be read":     {answer: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }, status: 200, errorType: "plain-json"},
-		"over the limit":     {answer: func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 100_000)) }, status: 200, errorType: "too-large", metricErr: "too-large"},
+		"not to be read":     {answer: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }, status: 200, errorType: "plain_json"},
+		"over the limit":     {answer: func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 100_000)) }, status: 200, errorType: "too_large", metricErr: "too_large"},
 		"the wrong case too": {answer: func(w http.ResponseWriter, r *http.Request) { encryptFor(t, w, r, []byte("{"+headJSON+"}")) }, status: 200, errorType: "case"},
 	}
 	for name, tt := range tests {

@@ -16,7 +16,7 @@ type Webhook struct {
 // Reasons of a WebhookError, fit for a metric label.
 const (
 	WebhookJSON   = "json"    // not JSON, or not an object with texts where texts belong
-	WebhookCaseID = "case-id" // no caseId, or not one that ValidCaseID accepts
+	WebhookCaseID = "case_id" // no caseId, or not one that ValidCaseID accepts
 )
 
 // WebhookError is a body that is no webhook. It never holds content.
