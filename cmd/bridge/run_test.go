@@ -335,9 +335,9 @@ func TestSimulateFlags(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"simulate --mix video":              `--mix: "video" is not method=weight`,
-		"simulate --cases 1 --mix fax=1":    `method "fax"`,
-		"simulate --cases -1":               "cases: want at least 1",
-		"simulate --time-scale -1":          "time scale",
+		"simulate --mix fax=1":              `--mix: method "fax" is none of autoid`,
+		"simulate --cases -1":               "--cases: want 0 or more",
+		"simulate --time-scale 0":           "--time-scale: want more than 0",
 		"simulate --accounts " + dir + "/x": "no such file",
 		"simulate --accounts " + broken:     `unknown field "colour"`,
 		"simulate --webhooks ftp://x":       "url is not an absolute http or https URL",

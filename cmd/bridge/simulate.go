@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"postident-bridge/internal/scr"
 	"postident-bridge/internal/scrsim"
 )
 
@@ -48,7 +50,7 @@ Without --cases nothing happens by itself: start cases over the API, or over the
 control API under /sim/v1/, which also switches faults on and tells the truth.
 The control API asks for no password: keep it inside a test network.
 
-Prints the variables that 'bridge run' needs to work against it, ready to paste.`,
+With --print-env it prints the variables that 'bridge run' needs to work against it.`,
 		Example: `  bridge simulate --cases 100 --rate 5
   bridge simulate --webhooks http://127.0.0.1:8080 --mix video=3,eid=1 --seed 7
   bridge simulate --time-scale 100 --accounts accounts.json
@@ -82,7 +84,7 @@ func (m *Main) simulate(ctx context.Context, f simulateFlags) error {
 			return err
 		}
 	}
-	mix, err := parseMix(f.mix)
+	mix, err := f.check()
 	if err != nil {
 		return err
 	}
@@ -164,19 +166,41 @@ func readAccounts(path string) ([]scrsim.Account, error) {
 	return accounts, nil
 }
 
+// check refuses flags that cannot be meant, by their names.
+func (f simulateFlags) check() (scrsim.Mix, error) {
+	mix, err := parseMix(f.mix)
+	switch {
+	case err != nil:
+		return mix, err
+	case f.timeScale <= 0:
+		return mix, &usageError{"--time-scale: want more than 0"}
+	case f.cases < 0:
+		return mix, &usageError{"--cases: want 0 or more"}
+	case f.rate < 0:
+		return mix, &usageError{"--rate: want 0 or more"}
+	}
+	return mix, nil
+}
+
 // parseMix reads weights of methods, as video=3.
 func parseMix(parts []string) (scrsim.Mix, error) {
 	mix := scrsim.Mix{Methods: make(map[string]float64)}
 	for _, part := range parts {
 		method, weight, found := strings.Cut(part, "=")
 		w, err := strconv.ParseFloat(weight, 64)
-		if !found || err != nil {
+		if !found || err != nil || w < 0 {
 			return mix, &usageError{fmt.Sprintf("--mix: %q is not method=weight", part)}
+		}
+		if !slices.Contains(allMethods, method) {
+			return mix, &usageError{fmt.Sprintf("--mix: method %q is none of %s", method, strings.Join(allMethods, ", "))}
 		}
 		mix.Methods[method] = w
 	}
 	return mix, nil
 }
+
+// allMethods are those of guide 8.6.
+var allMethods = []string{scr.MethodAutoID, scr.MethodBasic, scr.MethodEID, scr.MethodPhoto, scr.MethodVideo}
 
 // simulatorInfo is what `simulate --json` prints.
 type simulatorInfo struct {
@@ -197,9 +221,8 @@ func (m *Main) printSimulator(base string, accounts []scrsim.Account, asJSON boo
 	var b strings.Builder
 	fmt.Fprintf(&b, "The API is simulated at  %s/{clientId}/cases\n", info.API)
 	fmt.Fprintf(&b, "The control API is at    %s/status, /cases, /load, /faults, /truth, /attempts\n", info.Control)
-	b.WriteString("\nPaste this for 'bridge run', and add BRIDGE_KAFKA_BROKERS:\n\n")
-	writeExports(&b, info.Environment)
-	b.WriteString("\nEnd with Ctrl-C.\n")
+	b.WriteString("\n'bridge run' works against it with the variables that the same command prints with\n")
+	b.WriteString("--print-env, and BRIDGE_KAFKA_BROKERS. End with Ctrl-C.\n")
 	if _, err := io.WriteString(m.Stdout, b.String()); err != nil {
 		return fmt.Errorf("print simulator: %w", err)
 	}
