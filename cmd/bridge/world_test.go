@@ -1,0 +1,414 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/audit"
+	"postident-bridge/internal/counterpart"
+	"postident-bridge/internal/scrsim"
+	"postident-bridge/schemas"
+)
+
+// world is everything around the bridges under test.
+type world struct {
+	prefix   string
+	binary   string
+	seeds    []string
+	registry string
+	sim      *scrsim.Simulator
+	accounts []scrsim.Account
+	env      []string
+	entrance *entrance
+	replicas []*replica
+}
+
+func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, replicas int) *world {
+	t.Helper()
+	w := &world{
+		prefix:   "kill.",
+		binary:   buildBridge(t),
+		seeds:    kafka.Seeds(),
+		registry: registry.URL,
+		entrance: &entrance{client: &http.Client{Timeout: 5 * time.Second}},
+	}
+	front := httptest.NewServer(w.entrance)
+	t.Cleanup(front.Close)
+	w.accounts = scrsim.ExampleAccounts(front.URL)
+	sim, err := scrsim.New(scrsim.Config{Accounts: w.accounts, Seed: 7, TimeScale: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sim = sim
+	api := httptest.NewServer(sim.Handler())
+	t.Cleanup(api.Close)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- sim.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	w.env = []string{
+		"BRIDGE_KAFKA_BROKERS=" + kafka.Bootstrap, "BRIDGE_TOPIC_PREFIX=" + w.prefix,
+		"BRIDGE_SCHEMA_REGISTRY_URL=" + registry.URL, "BRIDGE_SCHEMA_REGISTER=true",
+		"BRIDGE_SCR_BASE_URL=" + api.URL, "BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1",
+	}
+	for i, a := range w.accounts {
+		for name, value := range map[string]string{
+			"CLIENT_ID": a.ClientID, "USERNAME": a.Credentials[0].Username, "PASSWORD": a.Credentials[0].Password,
+			"DATA_PASSWORD": a.Credentials[0].DataPassword, "REGULATORY_CLASS": strings.ToLower(string(a.Class)), "RSA_BITS": "2048",
+			"WEBHOOK_USERNAME": a.Webhook.Username, "WEBHOOK_PASSWORD": a.Webhook.Password,
+		} {
+			w.env = append(w.env, fmt.Sprintf("BRIDGE_ACCOUNT_%d_%s=%s", i+1, name, value))
+		}
+	}
+	for i := range replicas {
+		w.replicas = append(w.replicas, newReplica(t, w, i))
+	}
+	w.entrance.set(w.replicas)
+	return w
+}
+
+func buildBridge(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "bridge")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build bridge: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// bridge runs one command of the binary to its end.
+func (w *world) bridge(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), w.binary, args...)
+	cmd.Env = w.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("bridge %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// settle waits until every webhook has found its 200.
+func (w *world) settle(t *testing.T) {
+	t.Helper()
+	eventually(t, "all webhooks are delivered", func() bool { return w.sim.Status().HooksPending == 0 })
+}
+
+func (w *world) truth() []audit.Change {
+	changes := w.sim.Truth()
+	truth := make([]audit.Change, len(changes))
+	for i, c := range changes {
+		truth[i] = audit.Change(c)
+	}
+	return truth
+}
+
+func (w *world) classes() map[string]schemas.RegulatoryClass {
+	classes := make(map[string]schemas.RegulatoryClass)
+	for _, a := range w.accounts {
+		classes[a.ClientID] = schemas.RegulatoryClass(strings.ToLower(string(a.Class)))
+	}
+	return classes
+}
+
+func (w *world) opts() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(w.seeds...)} }
+
+func (w *world) decoder(t *testing.T) *schemas.StatusDecoder {
+	t.Helper()
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: []string{w.registry}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schemas.NewStatusDecoder(registry.SchemaByID)
+}
+
+func (w *world) published(t *testing.T) []audit.Published {
+	t.Helper()
+	published, err := audit.ReadStatus(t.Context(), w.opts(), w.prefix+"status.v1", w.decoder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return published
+}
+
+// searchCanaries looks for the simulator's personal data in everything that the
+// bridges left behind (P5).
+func (w *world) searchCanaries(t *testing.T, metrics []byte) {
+	t.Helper()
+	topics := []string{w.prefix + "inbox", w.prefix + "case-state", w.prefix + "status.v1", w.prefix + "dead-letter"}
+	hits, err := audit.SearchTopics(t.Context(), w.opts(), topics, scrsim.Canaries())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hit := range hits {
+		t.Errorf("canary in %s", hit)
+	}
+	outputs := map[string][]byte{"metrics": metrics}
+	for _, r := range w.replicas {
+		outputs["log of "+r.name] = r.log.bytes()
+	}
+	for what, data := range outputs {
+		if len(data) == 0 {
+			t.Errorf("%s is empty: the search proves nothing", what)
+		}
+		found, err := audit.Search(data, scrsim.Canaries())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, needle := range found {
+			t.Errorf("canary %d in the %s", needle, what)
+		}
+	}
+}
+
+// compareConsumers has consumers that are not ours read the topic: they must
+// see the same keys, headers, timestamps and values.
+func (w *world) compareConsumers(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, published []audit.Published) {
+	t.Helper()
+	topic := w.prefix + "status.v1"
+	for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
+		consumed := counterpart.Consume(t, language, kafka.Bootstrap, registry.URL, topic, len(published))
+		if len(consumed) != len(published) {
+			t.Errorf("%s read %d of %d events", language, len(consumed), len(published))
+			continue
+		}
+		for i, ours := range published {
+			theirs := consumed[i]
+			var value struct {
+				EventID  string `json:"eventId"`
+				Sequence int64  `json:"sequence"`
+			}
+			if err := json.Unmarshal(theirs.Value, &value); err != nil {
+				t.Fatal(err)
+			}
+			same := theirs.Key == string(ours.Key) && theirs.Offset == ours.Offset && theirs.Partition == ours.Partition &&
+				theirs.Timestamp.Equal(ours.Timestamp) && value.EventID == ours.Event.EventID && value.Sequence == ours.Event.Sequence &&
+				len(theirs.Headers) == len(ours.Headers)
+			for _, h := range ours.Headers {
+				same = same && theirs.Headers[h.Key] == string(h.Value)
+			}
+			if !same {
+				t.Fatalf("%s reads %s otherwise", language, ours.Where())
+			}
+		}
+	}
+	raw := counterpart.Kcat(t, kafka.Bootstrap, topic, len(published))
+	for i, ours := range published {
+		if raw[i].Key != string(ours.Key) || !bytes.Equal(raw[i].Value, ours.Value) {
+			t.Fatalf("kcat reads %s otherwise", ours.Where())
+		}
+	}
+}
+
+// scrape reads the metrics of every replica.
+func (w *world) scrape(t *testing.T) []byte {
+	t.Helper()
+	var all []byte
+	for _, r := range w.replicas {
+		resp, err := http.Get("http://" + r.admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, body...)
+	}
+	return all
+}
+
+// replica is one bridge process, started again and again at the same addresses.
+type replica struct {
+	name           string
+	binary         string
+	env            []string
+	admin, webhook string
+	log            *lockedBuffer
+	cmd            *exec.Cmd
+}
+
+func newReplica(t *testing.T, w *world, i int) *replica {
+	t.Helper()
+	r := &replica{
+		name: fmt.Sprintf("replica %d", i), binary: w.binary, log: new(lockedBuffer),
+		admin: freeAddress(t), webhook: freeAddress(t),
+	}
+	r.env = append(slices.Clone(w.env), "BRIDGE_ADMIN_ADDR="+r.admin, "BRIDGE_WEBHOOK_ADDR="+r.webhook)
+	t.Cleanup(func() {
+		if r.cmd != nil {
+			_ = r.cmd.Process.Kill()
+			_ = r.cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", r.name, r.log.tail(60))
+		}
+	})
+	return r
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// start starts the process and waits until it is ready.
+func (r *replica) start(t *testing.T) {
+	t.Helper()
+	r.cmd = exec.Command(r.binary, "run")
+	r.cmd.Env = r.env
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	dieWithTest(r.cmd)
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, r.name+" is ready", func() bool { return r.ready() == "" })
+}
+
+// ready is "" when the replica is, else why it is not.
+func (r *replica) ready() string {
+	resp, err := http.Get("http://" + r.admin + "/readyz")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	if resp.StatusCode == http.StatusOK {
+		return ""
+	}
+	return string(body)
+}
+
+func (r *replica) kill(t *testing.T) {
+	t.Helper()
+	if err := r.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.cmd.Wait()
+}
+
+// stop asks the process to end, as Kubernetes does, and expects it to end well.
+func (r *replica) stop(t *testing.T) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("%s ended with %v", r.name, err)
+	}
+	r.cmd = nil
+}
+
+// entrance is the load balancer in front of the replicas: it hands a webhook to
+// the next one if one does not answer.
+type entrance struct {
+	client *http.Client
+
+	mu       sync.Mutex
+	replicas []*replica // guarded by mu
+	turn     int        // guarded by mu
+}
+
+func (e *entrance) set(replicas []*replica) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.replicas = replicas
+}
+
+func (e *entrance) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	e.mu.Lock()
+	replicas := e.replicas
+	e.turn++
+	turn := e.turn
+	e.mu.Unlock()
+	for i := range replicas {
+		r := replicas[(turn+i)%len(replicas)]
+		on, err := http.NewRequestWithContext(req.Context(), req.Method, "http://"+r.webhook+req.URL.Path, bytes.NewReader(body))
+		if err != nil {
+			break
+		}
+		on.Header = req.Header.Clone()
+		resp, err := e.client.Do(on)
+		if err != nil {
+			continue
+		}
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body)
+		_ = resp.Body.Close()
+		return
+	}
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+// lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buf.Bytes())
+}
+
+func (b *lockedBuffer) tail(lines int) string {
+	all := strings.Split(string(b.bytes()), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
