@@ -15,6 +15,7 @@ const (
 	reasonUnknownAccount = "unknown_account"
 	reasonQuarantined    = "quarantined"
 	reasonRefused        = "record_refused"
+	reasonDropped        = "dropped" // of a letter that was refused even bare; it is only counted
 )
 
 // deadLetter is a trigger that nothing more can be done for here.

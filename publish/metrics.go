@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
 
@@ -85,6 +86,7 @@ func (m *metrics) observe(p *Publisher) error {
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
 	}
+	m.begin(p.accounts)
 	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		working, waiting := p.ownership()
 		o.ObserveInt64(owned, working, metric.WithAttributes(attribute.String("state", "working")))
@@ -102,6 +104,29 @@ func (m *metrics) observe(p *Publisher) error {
 		return fmt.Errorf("register publisher metrics: %w", err)
 	}
 	return nil
+}
+
+// begin makes the series that deserve an alert exist from the start, at zero: a
+// counter that first appears at one shows no increase.
+func (m *metrics) begin(accounts map[string]*account) {
+	ctx := context.Background()
+	for _, c := range []metric.Int64Counter{m.quarantines, m.misplaced} {
+		c.Add(ctx, 0)
+	}
+	zero := func(c metric.Int64Counter, key string, values ...string) {
+		for _, value := range values {
+			c.Add(ctx, 0, metric.WithAttributes(attribute.String(key, value)))
+		}
+	}
+	zero(m.letters, "reason", reasonUnreadable, reasonUnknownAccount, reasonQuarantined, reasonRefused, reasonDropped, "not_found",
+		"server_error", "connection", "timeout", "internal", rejectedReason(scr.RejectedStatus), rejectedReason(scr.RejectedTooLarge),
+		rejectedReason(scr.RejectedPlain), rejectedReason(scr.RejectedAlgorithm), rejectedReason(scr.RejectedDecrypt),
+		rejectedReason(scr.RejectedJSON), rejectedReason(scr.RejectedCase))
+	zero(m.lost, "reason", "recreated", "deleted", "truncated", "unreadable")
+	zero(m.takeOvers, "reason", "record_refused", "outcome_unknown", "fenced", "topic_recreated", "timeout", "error")
+	for id := range accounts {
+		zero(m.superseded, "client_id", id)
+	}
 }
 
 // ownership counts the owned partitions.
@@ -135,7 +160,7 @@ func (m *metrics) positionLost(ctx context.Context, reason string) {
 func (m *metrics) quarantined(ctx context.Context) { m.quarantines.Add(ctx, 1) }
 
 func (m *metrics) letterDropped(ctx context.Context) {
-	m.letters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", "dropped")))
+	m.letters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reasonDropped)))
 }
 
 func (m *metrics) sentOn(ctx context.Context) { m.misplaced.Add(ctx, 1) }

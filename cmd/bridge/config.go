@@ -33,6 +33,9 @@ environment before 'bridge run' is given it. Starts nothing.`,
 			if err := m.printSettings(&s, asJSON); err != nil {
 				return err
 			}
+			if wrong == nil {
+				warnings = append(warnings, s.cautions(roles)...)
+			}
 			m.warn(warnings)
 			return wrong
 		},

@@ -120,6 +120,8 @@ func (m *Main) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bridge",
 		Short: "POSTIDENT status changes as events on Kafka",
+		// For those who try --version; the command tells more.
+		Version: readBuildInfo().Version,
 		Long: `bridge carries the status changes of POSTIDENT identifications to Kafka.
 
 A webhook of the SCR-Ident API becomes a durable trigger in the inbox topic; the

@@ -75,7 +75,7 @@ func events() []schemas.StatusChanged {
 	return []schemas.StatusChanged{final, caseOnly, unknown}
 }
 
-// statusRecord frames an event as design.md section 3 has it: keyed by caseId,
+// statusRecord frames an event as docs/events.md has it: keyed by caseId,
 // CloudEvents in binary mode, the tags.
 func statusRecord(t *testing.T, topic string, encoder *schemas.StatusEncoder, event schemas.StatusChanged) *kgo.Record {
 	t.Helper()

@@ -68,6 +68,9 @@ func (o *outcome) Fatalf(format string, args ...any) {
 
 // It changes the environment, so it is not parallel.
 func TestWhatTheMachineLacksSkipsAndFailsInCI(t *testing.T) {
+	if testing.Short() {
+		t.Skip("under -short nothing is started, whatever the machine has")
+	}
 	dir := t.TempDir()
 	for _, tool := range []string{"bash", "dirname", "mkdir", "sed"} { // all that the script needs before java
 		link(t, dir, tool)
