@@ -86,7 +86,6 @@ func (m *metrics) observe(p *Publisher) error {
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
 	}
-	m.begin(p.accounts)
 	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		working, waiting := p.ownership()
 		o.ObserveInt64(owned, working, metric.WithAttributes(attribute.String("state", "working")))
@@ -108,8 +107,7 @@ func (m *metrics) observe(p *Publisher) error {
 
 // begin makes the series that deserve an alert exist from the start, at zero: a
 // counter that first appears at one shows no increase.
-func (m *metrics) begin(accounts map[string]*account) {
-	ctx := context.Background()
+func (m *metrics) begin(ctx context.Context, accounts map[string]*account) {
 	for _, c := range []metric.Int64Counter{m.quarantines, m.misplaced} {
 		c.Add(ctx, 0)
 	}

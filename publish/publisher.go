@@ -181,6 +181,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	p.stop = cancel
 	p.mu.Unlock()
 
+	p.metrics.begin(ctx, p.accounts)
 	shared, err := kgo.NewClient(append(p.base(), sharedOpts()...)...)
 	if err != nil {
 		return fmt.Errorf("open shared client: %w", err)
