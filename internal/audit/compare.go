@@ -239,13 +239,17 @@ func (c *comparison) match(t *caseTruth, p *Published) {
 }
 
 // candidate is the change after last that an event with this state and this
-// modified tells: the newest that had happened, of several in that second the
-// first. -1: none.
+// modified tells: the newest that had happened. Of several in that second, which
+// nobody can tell apart, it is the first that was seen, else the first. -1: none.
 func (t *caseTruth) candidate(state stateKey, last int, modified time.Time) int {
 	best := -1
 	for _, i := range t.byState[state] {
-		at := t.changes[i].Modified
-		if i > last && !at.After(modified) && (best < 0 || at.After(t.changes[best].Modified)) {
+		change := t.changes[i]
+		if i <= last || change.Modified.After(modified) {
+			continue
+		}
+		if best < 0 || change.Modified.After(t.changes[best].Modified) ||
+			change.Modified.Equal(t.changes[best].Modified) && change.Seen && !t.changes[best].Seen {
 			best = i
 		}
 	}
