@@ -22,7 +22,8 @@
 //   - Nothing is written but in the transactions of the opened producer. The one
 //     exception is a trigger sent on to its own partition, which is harmless twice.
 //   - The table is what case-state says plus what this opening committed. It is
-//     changed only after a commit.
+//     changed only after a commit, but for what a crash may forget: when a case
+//     was read last, and when its retry slot is looked at next.
 //   - At most one look a case is under way, and it is settled before the next
 //     begins, so reads of a case are serial.
 //   - The position passes a trigger only in the transaction that holds the effect

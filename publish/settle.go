@@ -310,7 +310,8 @@ func (w *worker) settleExhausted(ctx context.Context, b *batch, r result, f fail
 }
 
 // settleRefused sends the triggers of a case whose record a broker refuses to
-// the dead letters. Its state stays as it was: a redrive finds the same change.
+// the dead letters. Its state stays as it was: a redrive, once the case is tried
+// again (suspects.refuses), finds the same change.
 func (w *worker) settleRefused(b *batch, r result) {
 	b.looked = append(b.looked, r.key)
 	for _, t := range r.triggers {

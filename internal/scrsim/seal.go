@@ -42,11 +42,11 @@ type recipient struct {
 func (s *Simulator) recipientOf(acct *account, cred Credential, h http.Header) (*recipient, error) {
 	key, hash := h.Get("X-Scr-Key"), h.Get("X-Scr-Keyhash")
 	if acct.Encryption == EncryptionOff {
-		return nil, nil //nolint:nilnil // no recipient is an answer in the clear
+		return nil, nil // no recipient is an answer in the clear
 	}
 	if key == "" && hash == "" {
 		if acct.Encryption == EncryptionOptional {
-			return nil, nil //nolint:nilnil // as above
+			return nil, nil
 		}
 		return nil, errors.New("x-scr-key is missing")
 	}
