@@ -218,3 +218,30 @@ func (s *stage) awaitRecheck(caseID string, n int) {
 		return err == nil && state.Retry != nil && state.Retry.Kind == schemas.RetryRecheck && state.Retry.Attempt == n
 	})
 }
+
+// Design 2, "Identity": state is forgotten by the clock only, and only that of
+// closed cases.
+func TestStateOfClosedCasesIsForgottenByTheClock(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const open, closed = 1, 2
+	s.source.show(caseName(open), 1)
+	s.source.show(caseName(closed), 2)
+	_, stop := s.run(s.config())
+	s.hook(caseName(open))
+	s.hook(caseName(closed))
+	s.events(2)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.config()
+	cfg.Now = func() time.Time { return time.Now().Add(218 * 24 * time.Hour) }
+	s.run(cfg)
+	all := s.read(s.topics.CaseState, func(recs []*kgo.Record) bool {
+		rec := newest(recs, stateKey(testClient, caseName(closed)))
+		return rec != nil && rec.Value == nil
+	})
+	if rec := newest(all, stateKey(testClient, caseName(open))); rec == nil || rec.Value == nil {
+		t.Error("the open case was forgotten")
+	}
+}
