@@ -2,6 +2,7 @@ package counterpart
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -9,7 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postident-bridge/internal/testbed"
 )
+
+// consumerTime bounds a consumer. The first one on a machine is built, and what
+// it needs is downloaded.
+const consumerTime = 8 * time.Minute
 
 const consumersScript = "consumers/run"
 
@@ -41,7 +48,7 @@ type Consumed struct {
 // that does not decode, or too few of them within 30 s, fails the test.
 func Consume(tb testing.TB, language Language, bootstrap, schema, topic string, count int) []Consumed {
 	tb.Helper()
-	out := begin(tb, reportConsumers, consumersScript, nil, string(language), bootstrap, schema, topic, strconv.Itoa(count))
+	out := runConsumer(tb, string(language), bootstrap, schema, topic, strconv.Itoa(count))
 	records := make([]Consumed, 0, count)
 	for line := range strings.Lines(out) {
 		var r Consumed
@@ -74,7 +81,7 @@ const kcatFormat = `%p %o %T %K %S %h\n%k%s\n`
 // partition and offset.
 func Kcat(tb testing.TB, bootstrap, topic string, count int) []Raw {
 	tb.Helper()
-	out := begin(tb, reportConsumers, consumersScript, nil, "kcat", "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning",
+	out := runConsumer(tb, "kcat", "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning",
 		"-X", "isolation.level=read_committed", "-c", strconv.Itoa(count), "-f", kcatFormat)
 	records, err := parseKcat(out)
 	if err != nil {
@@ -119,4 +126,15 @@ func parseKcat(out string) ([]Raw, error) {
 		out = rest[key+value+1:]
 	}
 	return records, nil
+}
+
+// runConsumer gives what the script printed.
+func runConsumer(tb testing.TB, args ...string) string {
+	tb.Helper()
+	unlessShort(tb, reportConsumers)
+	ctx, cancel := context.WithTimeout(tb.Context(), consumerTime)
+	defer cancel()
+	out, err := testbed.Run(ctx, consumersScript, nil, args...)
+	outcome(tb, reportConsumers, err)
+	return out
 }

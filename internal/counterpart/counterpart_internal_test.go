@@ -50,18 +50,18 @@ func TestParseKcatRefusesWhatIsCut(t *testing.T) {
 	}
 }
 
-// outcome is a test that remembers how it was ended.
-type outcome struct {
+// ending is a test that remembers how it was ended.
+type ending struct {
 	testing.TB
 	skipped, failed string
 }
 
-func (o *outcome) Skipf(format string, args ...any) {
+func (o *ending) Skipf(format string, args ...any) {
 	o.skipped = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 
-func (o *outcome) Fatalf(format string, args ...any) {
+func (o *ending) Fatalf(format string, args ...any) {
 	o.failed = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
@@ -82,9 +82,9 @@ func TestWhatTheMachineLacksSkipsAndFailsInCI(t *testing.T) {
 	}
 	t.Setenv("COUNTERPART_REPORT", reported)
 
-	start := func(ci string) *outcome {
+	start := func(ci string) *ending {
 		t.Setenv("CI", ci)
-		o := &outcome{TB: t}
+		o := &ending{TB: t}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)

@@ -1,23 +1,20 @@
 package counterpart
 
 import (
-	"os"
-	"strconv"
-	"strings"
+	"context"
 	"sync"
 	"testing"
+
+	"postident-bridge/internal/testbed"
 )
 
-const kafkaScript = "tools/kafka"
-
-// Kafka is a cluster of real Apache Kafka brokers (KRaft, each a controller
-// too), numbered from 1. With three, everything is kept three times and two
-// acknowledge a write; auto-creation of topics is off.
+// Kafka is a cluster of real Apache Kafka brokers, numbered from 1. If a verb
+// fails, the test does.
 type Kafka struct {
 	// Bootstrap holds the brokers' addresses, host:port, comma-separated.
 	Bootstrap string
 
-	dir string
+	cluster *testbed.Kafka
 }
 
 // StartKafka starts a cluster of the test's own, 1 or 3 brokers, that ends with
@@ -27,8 +24,7 @@ func StartKafka(tb testing.TB, brokers int) *Kafka {
 	tb.Helper()
 	k := startKafka(tb, brokers)
 	tb.Cleanup(func() {
-		signal(tb, kafkaScript, "down", k.dir)
-		if err := os.RemoveAll(k.dir); err != nil {
+		if err := k.cluster.Down(tb.Context()); err != nil {
 			tb.Error(err)
 		}
 	})
@@ -37,19 +33,10 @@ func StartKafka(tb testing.TB, brokers int) *Kafka {
 
 func startKafka(tb testing.TB, brokers int) *Kafka {
 	tb.Helper()
-	dir := temporaryDir(tb, "kafka")
-	started := false
-	defer func() {
-		if started { // else the test was skipped or failed, here or in begin
-			return
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			tb.Error(err)
-		}
-	}()
-	bootstrap := begin(tb, reportKafka, kafkaScript, []string{owner("KAFKA_OWNER")}, "up", dir, strconv.Itoa(brokers))
-	started = true
-	return &Kafka{Bootstrap: strings.TrimSpace(bootstrap), dir: dir}
+	unlessShort(tb, reportKafka)
+	cluster, err := testbed.StartKafka(tb.Context(), testbed.KafkaOptions{Brokers: brokers})
+	outcome(tb, reportKafka, err)
+	return &Kafka{Bootstrap: cluster.Bootstrap, cluster: cluster}
 }
 
 var shared struct {
@@ -73,26 +60,43 @@ func SharedKafka(tb testing.TB) *Kafka {
 }
 
 // Seeds is Bootstrap as kgo.SeedBrokers takes it.
-func (k *Kafka) Seeds() []string { return strings.Split(k.Bootstrap, ",") }
+func (k *Kafka) Seeds() []string { return k.cluster.Seeds() }
 
 // Pause stops the broker's process where it stands (SIGSTOP): its connections
 // stay open and nobody answers. The end of the test needs no Resume.
-func (k *Kafka) Pause(tb testing.TB, broker int) { tb.Helper(); k.do(tb, "pause", broker) }
+func (k *Kafka) Pause(tb testing.TB, broker int) {
+	tb.Helper()
+	do(tb, k.cluster.Pause, broker)
+}
 
 // Resume lets a paused broker go on (SIGCONT).
-func (k *Kafka) Resume(tb testing.TB, broker int) { tb.Helper(); k.do(tb, "resume", broker) }
+func (k *Kafka) Resume(tb testing.TB, broker int) {
+	tb.Helper()
+	do(tb, k.cluster.Resume, broker)
+}
 
 // Kill ends the broker at once (SIGKILL) and returns when it is gone.
-func (k *Kafka) Kill(tb testing.TB, broker int) { tb.Helper(); k.do(tb, "kill", broker) }
+func (k *Kafka) Kill(tb testing.TB, broker int) {
+	tb.Helper()
+	do(tb, k.cluster.Kill, broker)
+}
 
 // Stop ends the broker in good order (SIGTERM) and returns when it is gone.
-func (k *Kafka) Stop(tb testing.TB, broker int) { tb.Helper(); k.do(tb, "stop", broker) }
+func (k *Kafka) Stop(tb testing.TB, broker int) {
+	tb.Helper()
+	do(tb, k.cluster.Stop, broker)
+}
 
 // Start starts a broker that was killed or stopped, at the same address and
 // with its data, and returns when it serves.
-func (k *Kafka) Start(tb testing.TB, broker int) { tb.Helper(); k.do(tb, "start", broker) }
-
-func (k *Kafka) do(tb testing.TB, verb string, broker int) {
+func (k *Kafka) Start(tb testing.TB, broker int) {
 	tb.Helper()
-	signal(tb, kafkaScript, verb, k.dir, strconv.Itoa(broker))
+	do(tb, k.cluster.Start, broker)
+}
+
+func do(tb testing.TB, verb func(context.Context, int) error, broker int) {
+	tb.Helper()
+	if err := verb(tb.Context(), broker); err != nil {
+		tb.Fatal(err)
+	}
 }

@@ -1,56 +1,61 @@
 package counterpart
 
 import (
-	"os"
-	"strings"
 	"testing"
+
+	"postident-bridge/internal/testbed"
 )
 
-const registryScript = "tools/registry"
-
-// Registry is a real schema registry, Apicurio's by its Confluent-compatible
-// API. Its level of compatibility is BACKWARD until something sets another.
-// Unlike Confluent's, it counts a schema that differs only in doc or defaults as
-// the old one.
+// Registry is a real schema registry; see testbed.Registry for which.
 type Registry struct {
 	// URL is the base of its API, without credentials.
 	URL string
 
-	dir string
+	process *testbed.Registry
 }
 
 // StartRegistry starts a registry that ends with the test. It keeps its schemas
 // in the cluster, or in a file if that is nil.
 func StartRegistry(tb testing.TB, kafka *Kafka) *Registry {
 	tb.Helper()
-	if kafka == nil {
-		return startRegistry(tb, nil)
+	var o testbed.RegistryOptions
+	if kafka != nil {
+		o.Kafka = kafka.cluster
 	}
-	return startRegistry(tb, nil, "0", kafka.Bootstrap)
+	return startRegistry(tb, o)
 }
 
 // StartSecuredRegistry starts a registry that asks for basic authentication.
 func StartSecuredRegistry(tb testing.TB, username, password string) *Registry {
 	tb.Helper()
-	return startRegistry(tb, []string{"REGISTRY_AUTH=" + username + ":" + password})
+	return startRegistry(tb, testbed.RegistryOptions{Username: username, Password: password})
 }
 
-func startRegistry(tb testing.TB, env []string, args ...string) *Registry {
+func startRegistry(tb testing.TB, o testbed.RegistryOptions) *Registry {
 	tb.Helper()
-	r := &Registry{dir: temporaryDir(tb, "registry")}
+	unlessShort(tb, reportRegistry)
+	process, err := testbed.StartRegistry(tb.Context(), o)
+	outcome(tb, reportRegistry, err)
 	tb.Cleanup(func() {
-		signal(tb, registryScript, "down", r.dir)
-		if err := os.RemoveAll(r.dir); err != nil {
+		if err := process.Down(tb.Context()); err != nil {
 			tb.Error(err)
 		}
 	})
-	url := begin(tb, reportRegistry, registryScript, append(env, owner("REGISTRY_OWNER")), append([]string{"up", r.dir}, args...)...)
-	r.URL = strings.TrimSpace(url)
-	return r
+	return &Registry{URL: process.URL, process: process}
 }
 
 // Pause stops the registry's process where it stands (SIGSTOP).
-func (r *Registry) Pause(tb testing.TB) { tb.Helper(); signal(tb, registryScript, "pause", r.dir) }
+func (r *Registry) Pause(tb testing.TB) {
+	tb.Helper()
+	if err := r.process.Pause(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+}
 
 // Resume lets a paused registry go on (SIGCONT).
-func (r *Registry) Resume(tb testing.TB) { tb.Helper(); signal(tb, registryScript, "resume", r.dir) }
+func (r *Registry) Resume(tb testing.TB) {
+	tb.Helper()
+	if err := r.process.Resume(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+}
