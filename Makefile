@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 
 TOOLS := .cache/tools
 FUZZTIME ?= 5s
+FIGURE ?=
+BENCH_JSON ?=
 BENCH ?= .
 BENCHCOUNT ?= 1
 BROKERS ?= 1
@@ -20,7 +22,7 @@ PKG ?= ./...
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m BENCH=Decide BENCHCOUNT=6 BROKERS=3 KAFKA_PORT=9092"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 BROKERS=3 KAFKA_PORT=9092"
 
 .PHONY: build
 build: ## Build bin/bridge.
@@ -48,7 +50,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (5s).
 	tools/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the benchmarks (BENCH, BENCHCOUNT) and compare them with the run before.
+bench: ## Measure against the bare limit of this machine, on Apache Kafka (FIGURE=name, BENCH_JSON=file); prints one table.
+	go run ./cmd/bench $(if $(FIGURE),--figure $(FIGURE)) $(if $(BENCH_JSON),--json $(BENCH_JSON))
+
+.PHONY: microbench
+microbench: ## Run the Go benchmarks (BENCH, BENCHCOUNT) and compare them with the run before.
 	@mkdir -p .cache/bench
 	@[ ! -s .cache/bench/now.txt ] || mv .cache/bench/now.txt .cache/bench/before.txt
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) $(PKG) | tee .cache/bench/now.txt

@@ -1,5 +1,5 @@
 // Build tools, pinned apart from the bridge so that its own go.mod holds only
-// what it needs. `make lint`, `make bench` and `make deadcode` build them into
+// what it needs. `make lint`, `make microbench` and `make deadcode` build them into
 // .cache/tools.
 module postident-bridge/tools
 

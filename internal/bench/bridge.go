@@ -1,0 +1,53 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"postident-bridge/internal/testbed"
+)
+
+// Bridge gives the path of the bridge's binary, built from the module as it is.
+func (e *Env) Bridge(ctx context.Context) (string, error) {
+	if e.binary != "" {
+		return e.binary, nil
+	}
+	root, err := testbed.ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(e.dir, "bridge")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/bridge")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build bridge: %w: %s", err, out)
+	}
+	e.binary = binary
+	return binary, nil
+}
+
+// ApplyTopics creates the bridge's topics under Prefix as an operator does, with
+// `bridge topics apply`: as many replicas as the cluster has brokers.
+func (e *Env) ApplyTopics(ctx context.Context, kafka *testbed.Kafka, partitions int) error {
+	binary, err := e.Bridge(ctx)
+	if err != nil {
+		return err
+	}
+	apply := exec.CommandContext(ctx, binary, "topics", "apply",
+		"--partitions", strconv.Itoa(partitions), "--replication", strconv.Itoa(len(kafka.Seeds())))
+	apply.Env = e.kafkaVariables(kafka)
+	if out, err := apply.CombinedOutput(); err != nil {
+		return fmt.Errorf("apply topics: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// kafkaVariables are what every command of the bridge takes from the
+// environment.
+func (e *Env) kafkaVariables(kafka *testbed.Kafka) []string {
+	return []string{"BRIDGE_KAFKA_BROKERS=" + kafka.Bootstrap, "BRIDGE_TOPIC_PREFIX=" + e.Prefix()}
+}
