@@ -12,6 +12,8 @@ FIGURE ?=
 BENCH_JSON ?=
 BENCH ?= .
 BENCHCOUNT ?= 1
+FAULTS ?= 20
+SEED ?= 1
 BROKERS ?= 1
 KAFKA_PORT ?= 9092
 REGISTRY_PORT ?= 8081
@@ -22,7 +24,7 @@ PKG ?= ./...
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 BROKERS=3 KAFKA_PORT=9092"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 BROKERS=3 KAFKA_PORT=9092"
 
 .PHONY: build
 build: ## Build bin/bridge.
@@ -60,6 +62,11 @@ microbench: ## Run the Go benchmarks (BENCH, BENCHCOUNT) and compare them with t
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) $(PKG) | tee .cache/bench/now.txt
 	@[ ! -s .cache/bench/before.txt ] || { $(MAKE) --no-print-directory $(TOOLS)/benchstat && \
 		$(TOOLS)/benchstat .cache/bench/before.txt .cache/bench/now.txt; }
+
+.PHONY: lab
+lab: ## Break bridges, brokers and connections by drawn faults under load, and judge the topics (FAULTS, SEED, BROKERS=1|3).
+	go build -o bin/lab ./cmd/lab
+	bin/lab --faults $(FAULTS) --seed $(SEED) --brokers $(BROKERS)
 
 .PHONY: cover
 cover: ## Measure the tests' coverage; cover.out holds it, the function list is printed.

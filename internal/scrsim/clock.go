@@ -1,12 +1,21 @@
 package scrsim
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// clock maps real time to simulated time. It is immutable.
+// clock maps real time to simulated time. It is immutable but for its skew,
+// which its copies share.
 type clock struct {
 	origin time.Time // real, with its monotonic reading
 	start  time.Time // simulated time at origin
 	scale  float64
+	skew   *atomic.Int64 // simulated nanoseconds by which it is wrong
+}
+
+func newClock(origin, start time.Time, scale float64) clock {
+	return clock{origin: origin, start: start, scale: scale, skew: new(atomic.Int64)}
 }
 
 // now is the simulated time.
@@ -14,7 +23,7 @@ func (c clock) now() time.Time { return c.at(time.Now()) }
 
 // at is the simulated time at the real time t.
 func (c clock) at(t time.Time) time.Time {
-	return c.start.Add(time.Duration(float64(t.Sub(c.origin)) * c.scale))
+	return c.start.Add(time.Duration(float64(t.Sub(c.origin))*c.scale) + time.Duration(c.skew.Load()))
 }
 
 // compressed is how long d of simulated time takes.

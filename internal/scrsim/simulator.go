@@ -82,7 +82,7 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		cfg:      cfg,
-		clock:    clock{origin: now, start: start.Round(0), scale: cfg.TimeScale},
+		clock:    newClock(now, start.Round(0), cfg.TimeScale),
 		accounts: make(map[string]*account, len(cfg.Accounts)),
 		wake:     make(chan struct{}, 1),
 		running:  make(chan struct{}, 1),
@@ -105,6 +105,12 @@ func (s *Simulator) Handler() http.Handler { return s.handler }
 
 // Now is the simulated time.
 func (s *Simulator) Now() time.Time { return s.clock.now() }
+
+// SetSkew lets the clock be wrong by d, until the next call, as a clock that is
+// set by hand or by a bad source. Timestamps, windows, ends of cases and the
+// Date header follow it. A case's own stamps never go back: each change is still
+// newer than the one before.
+func (s *Simulator) SetSkew(d time.Duration) { s.clock.skew.Store(int64(d)) }
 
 // Run delivers webhooks, plays loads and lets time end and delete cases, until
 // ctx ends; then it returns nil. Without it webhooks queue up and nothing moves

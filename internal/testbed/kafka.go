@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,17 @@ type KafkaOptions struct {
 	Dir string
 	// Properties are further lines of every broker's server.properties.
 	Properties []string
+	// Listeners are further listeners of each broker, in their order. Every
+	// broker has the same names.
+	Listeners [][]Listener
+}
+
+// Listener is a further listener of a broker on loopback. Who connects by it
+// learns the Advertised ports of all brokers' listeners of that name, and so
+// stays behind the proxies that listen there.
+type Listener struct {
+	Name             string
+	Port, Advertised int
 }
 
 // Kafka is a cluster of Apache Kafka brokers (KRaft, each a controller too),
@@ -41,6 +53,13 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 	env := []string{owner("KAFKA_OWNER")}
 	if len(o.Properties) > 0 {
 		env = append(env, "KAFKA_PROPERTIES="+strings.Join(o.Properties, "\n"))
+	}
+	for i, listeners := range o.Listeners {
+		var entries []string
+		for _, l := range listeners {
+			entries = append(entries, fmt.Sprintf("%s=%d/%d", l.Name, l.Port, l.Advertised))
+		}
+		env = append(env, fmt.Sprintf("KAFKA_LISTENERS_%d=%s", i+1, strings.Join(entries, " ")))
 	}
 	k := &Kafka{Dir: dir}
 	if k.Bootstrap, err = begin(ctx, kafkaScript, env, "up", dir, strconv.Itoa(o.Brokers)); err != nil {

@@ -28,6 +28,8 @@ type Registry struct {
 	URL string
 	// Dir holds its log.
 	Dir string
+
+	env, args []string // of the start
 }
 
 // StartRegistry starts a registry and returns when it serves. The error is a
@@ -41,12 +43,12 @@ func StartRegistry(ctx context.Context, o RegistryOptions) (*Registry, error) {
 	if o.Username != "" {
 		env = append(env, "REGISTRY_AUTH="+o.Username+":"+o.Password)
 	}
-	args := []string{"up", dir}
+	var args []string
 	if o.Kafka != nil {
 		args = append(args, "0", o.Kafka.Bootstrap)
 	}
-	r := &Registry{Dir: dir}
-	if r.URL, err = begin(ctx, registryScript, env, args...); err != nil {
+	r := &Registry{Dir: dir, env: env, args: args}
+	if r.URL, err = begin(ctx, registryScript, env, append([]string{"up", dir}, args...)...); err != nil {
 		return nil, errors.Join(err, r.Down(ctx))
 	}
 	return r, nil
@@ -65,4 +67,16 @@ func (r *Registry) Pause(ctx context.Context) error {
 // Resume lets a paused registry go on (SIGCONT).
 func (r *Registry) Resume(ctx context.Context) error {
 	return signal(ctx, registryScript, "resume", r.Dir)
+}
+
+// Kill ends the registry at once (SIGKILL). What it acknowledged is kept.
+func (r *Registry) Kill(ctx context.Context) error {
+	return signal(ctx, registryScript, "kill", r.Dir)
+}
+
+// Start starts a registry that was killed, at the same address and with its
+// data, and returns when it serves.
+func (r *Registry) Start(ctx context.Context) error {
+	_, err := Run(context.WithoutCancel(ctx), registryScript, r.env, append([]string{"up", r.Dir}, r.args...)...)
+	return err
 }

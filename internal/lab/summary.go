@@ -1,0 +1,30 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// shownFindings is how many findings are printed; the summary's file has all.
+const shownFindings = 40
+
+// Print writes the summary for people.
+func (s *Summary) Print(out io.Writer) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%-15s tried\n", "fault")
+	for _, k := range Kinds() {
+		fmt.Fprintf(&b, "%-15s %5d\n", k, s.Tried[k])
+	}
+	fmt.Fprintf(&b, "%-15s %5d\n\n", "together", s.Faults)
+	fmt.Fprintf(&b, "seed %d, %d brokers, %d bridges, %s: %d cases, %d changes, %d webhooks answered 200, %d sent in the sender's place\n",
+		s.Seed, s.Brokers, s.Processes, s.Took, s.Cases, s.Changes, s.Hooks, s.Resent)
+	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
+	for _, finding := range s.Findings[:min(len(s.Findings), shownFindings)] {
+		fmt.Fprintf(&b, "  %s\n", finding)
+	}
+	if more := len(s.Findings) - shownFindings; more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
+	}
+	_, _ = io.WriteString(out, b.String()) // who cannot be told is not told
+}

@@ -1,0 +1,217 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"postident-bridge/internal/audit"
+	"postident-bridge/internal/scrsim"
+)
+
+// partitions is what `bridge topics apply` makes.
+const partitions = 12
+
+// promised is the truth as the bridges are held to it. A change of which a
+// webhook was answered 200 counts as seen whether an answer showed it or not: it
+// is lost unless it was told, or a later state of its identification was. A
+// change that was never promised nor shown is nobody's fault.
+func (l *load) promised() []audit.Change {
+	accepted := accepted(l.sim.Attempts())
+	l.mu.Lock()
+	for index, ok := range l.resent {
+		accepted[index] = accepted[index] || ok
+	}
+	l.mu.Unlock()
+	changes := l.sim.Truth()
+	truth := make([]audit.Change, len(changes))
+	for i, c := range changes {
+		truth[i] = audit.Change(c)
+		truth[i].Seen = c.Seen || accepted[i]
+	}
+	return truth
+}
+
+// told is a line of the truth of a failed run.
+type told struct {
+	scrsim.Change
+
+	Promised bool `json:"promised"`
+}
+
+// truth is what happened, with what was promised of it.
+func (l *load) truth() []told {
+	promised := l.promised()
+	changes := l.sim.Truth()
+	truth := make([]told, min(len(changes), len(promised)))
+	for i := range truth {
+		truth[i] = told{Change: changes[i], Promised: promised[i].Seen}
+	}
+	return truth
+}
+
+// judge compares events with the truth.
+func (w *world) judge(truth []audit.Change, events []audit.Published) audit.Report {
+	return audit.CompareWith(truth, events, audit.Options{Partitions: partitions, Classes: w.classes()})
+}
+
+// settleTime bounds the wait after the last fault: an account whose credentials
+// were refused is parked for five minutes.
+const settleTime = 8 * time.Minute
+
+// settle waits until nothing more is to come: every webhook is delivered, every
+// change that was promised has its event, and the inbox is drained.
+func (w *world) settle(ctx context.Context, l *load, say func(format string, args ...any)) error {
+	l.halt()
+	asked := false
+	said := time.Now()
+	return await(ctx, settleTime, func() error {
+		err := w.unsettled(ctx, l, &asked)
+		if err != nil && time.Since(said) > 15*time.Second {
+			said = time.Now()
+			say("settling: %v", err)
+		}
+		if err != nil {
+			pause(ctx, time.Second) // comparing is not for nothing
+		}
+		return err
+	})
+}
+
+// unsettled says what is still to come.
+func (w *world) unsettled(ctx context.Context, l *load, asked *bool) error {
+	status := w.sim.Status()
+	if !status.Done {
+		return fmt.Errorf("%d webhooks are on their way", status.HooksPending)
+	}
+	if !*asked {
+		l.bring(ctx, l.abandoned())
+		*asked = true
+	}
+	p, err := l.progress()
+	if err != nil {
+		return err
+	}
+	if p.Awaited > 0 {
+		return fmt.Errorf("%d changes of the loop have no event, the first is %s", p.Awaited, l.oldest())
+	}
+	report := w.judge(l.promised(), l.events())
+	if lost := report.Count(audit.Lost); lost > 0 {
+		return fmt.Errorf("%d promised changes have no event", lost)
+	}
+	return w.drained(ctx)
+}
+
+// oldest names the change that is awaited the longest.
+func (l *load) oldest() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var oldest *awaited
+	for _, a := range l.awaited {
+		if oldest == nil || a.since.Before(oldest.since) {
+			oldest = a
+		}
+	}
+	if oldest == nil {
+		return "none"
+	}
+	c := oldest.change
+	return fmt.Sprintf("%s/%s %s %s, %s old", c.ClientID, c.CaseID, c.Method, c.Status, time.Since(oldest.since).Round(time.Second))
+}
+
+// abandoned is the last change of each case that had a webhook, where none was
+// answered 200: with it asked for, the end of every case must be published.
+func (l *load) abandoned() map[int]scrsim.Change {
+	last := make(map[string]int)
+	for _, a := range l.sim.Attempts() {
+		key := a.ClientID + "/" + a.CaseID
+		if at, ok := last[key]; !ok || a.Change > at {
+			last[key] = a.Change
+		}
+	}
+	truth := l.sim.Truth()
+	changes := make(map[int]scrsim.Change, len(last))
+	for _, at := range last {
+		changes[at] = truth[at]
+	}
+	return changes
+}
+
+// leaks looks for the simulator's personal data in everything that the bridges
+// left behind (P5).
+func (w *world) leaks(ctx context.Context, metrics []byte) ([]string, error) {
+	canaries := scrsim.Canaries()
+	hits, err := audit.SearchTopics(ctx, w.opts(), []string{topicInbox, topicState, topicStatus, topicLetter}, canaries)
+	if err != nil {
+		return nil, err
+	}
+	var leaks []string
+	for _, hit := range hits {
+		leaks = append(leaks, "canary in "+hit.String())
+	}
+	outputs := map[string][]byte{"metrics": metrics}
+	for _, p := range w.processes {
+		log, err := os.ReadFile(p.logPath)
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		outputs["log of "+p.name] = log
+	}
+	for name, data := range outputs {
+		if len(data) == 0 {
+			return nil, fmt.Errorf("search for canaries: %s is empty, the search would prove nothing", name)
+		}
+		found, err := audit.Search(data, canaries)
+		if err != nil {
+			return nil, err
+		}
+		for _, needle := range found {
+			leaks = append(leaks, fmt.Sprintf("canary %d in the %s", needle, name))
+		}
+	}
+	return leaks, nil
+}
+
+// crashes is what bridges did that nobody asked for: ends of their own, panics
+// and data races.
+func (w *world) crashes() ([]string, error) {
+	var crashes []string
+	for _, p := range w.processes {
+		crashes = append(crashes, p.ownEnds()...)
+		log, err := os.ReadFile(p.logPath)
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		for _, mark := range []string{"\npanic: ", "\nfatal error: ", "WARNING: DATA RACE"} {
+			if bytes.Contains(log, []byte(mark)) {
+				crashes = append(crashes, fmt.Sprintf("%s wrote %q", p.name, mark))
+			}
+		}
+	}
+	return crashes, nil
+}
+
+// scrape reads the metrics of every bridge.
+func (w *world) scrape(ctx context.Context) ([]byte, error) {
+	var all []byte
+	for _, p := range w.processes {
+		body, err := p.metrics(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, body...)
+	}
+	return all, nil
+}
+
+// stopAll ends every bridge in good order.
+func (w *world) stopAll() error {
+	var errs []error
+	for _, p := range w.processes {
+		errs = append(errs, p.stop())
+	}
+	return errors.Join(errs...)
+}
