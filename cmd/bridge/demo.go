@@ -86,6 +86,7 @@ type demo struct {
 	down     teardown
 	seeds    []string
 	names    topicNames
+	prefix   string
 	sim      *scrsim.Simulator
 	accounts []scrsim.Account
 	simAddr  string
@@ -127,14 +128,14 @@ func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
 	if err := d.startLoad(); err != nil {
 		return err
 	}
-	report, err := d.finish(ctx)
+	verdict, err := d.finish(ctx)
 	if err != nil {
 		return whyStopped(ctx, err)
 	}
-	if err := d.view.end(report, len(d.nudged)); err != nil {
+	if err := d.view.end(&verdict, len(d.nudged)); err != nil {
 		return err
 	}
-	if report.Err() != nil {
+	if !verdict.Clean() {
 		return &reportedError{"not verified"}
 	}
 	if !d.flags.serve {
@@ -194,7 +195,7 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 	if err != nil {
 		return err
 	}
-	d.names = namesOfTopics(s.Topics.Prefix)
+	d.prefix, d.names = s.Topics.Prefix, namesOfTopics(s.Topics.Prefix)
 	if err := d.createTopics(ctx); err != nil {
 		return err
 	}

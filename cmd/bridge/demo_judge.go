@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"postident-bridge/ingest"
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
 )
 
@@ -68,15 +68,15 @@ func (d *demo) watch(ctx context.Context) error {
 }
 
 // finish waits until the load is played and the topic tells it all, or until
-// nothing has come for a while, and compares.
-func (d *demo) finish(ctx context.Context) (audit.Report, error) {
+// nothing has come for a while, and judges.
+func (d *demo) finish(ctx context.Context) (audit.Verdict, error) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	shown, since := d.shown.Load(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			return audit.Report{}, ctx.Err()
+			return audit.Verdict{}, ctx.Err()
 		case <-ticker.C:
 		}
 		if n := d.shown.Load(); n != shown {
@@ -86,16 +86,16 @@ func (d *demo) finish(ctx context.Context) (audit.Report, error) {
 			continue
 		}
 		if err := d.nudge(ctx); err != nil {
-			return audit.Report{}, err
+			return audit.Verdict{}, err
 		}
-		report, err := d.compare(ctx)
+		verdict, err := d.judge(ctx)
 		if err != nil {
-			return report, err
+			return verdict, err
 		}
-		// The comparison reads the topic by itself; it waits for the view only so
-		// that the summary comes behind the last event.
-		if report.Err() == nil && shown >= int64(report.Events) || time.Since(since) > d.settle() {
-			return report, nil
+		// The judge reads the topics by itself; it waits for the view only so that
+		// the summary comes behind the last event.
+		if verdict.Clean() && shown >= int64(verdict.Events) || time.Since(since) > d.settle() {
+			return verdict, nil
 		}
 	}
 }
@@ -150,27 +150,29 @@ func (d *demo) webhook(ctx context.Context, client *http.Client, clientID, caseI
 	return resp.StatusCode == http.StatusOK, resp.Body.Close()
 }
 
-// compare reads the topic from its start and judges it by the simulator's
+// judge reads the topics from their start and judges them by the simulator's
 // truth. Every change must have its event: the simulator keeps a state until it
 // was seen, and nudge sees to the rest.
-func (d *demo) compare(ctx context.Context) (audit.Report, error) {
-	published, err := audit.ReadStatus(ctx, d.kafka(), d.names.Status, schemas.NewStatusDecoder(nil))
-	if err != nil {
-		return audit.Report{}, err
+func (d *demo) judge(ctx context.Context) (audit.Verdict, error) {
+	changes, attempts := d.sim.Truth(), d.sim.Attempts()
+	evidence := audit.Evidence{
+		Kafka: d.kafka(), Prefix: d.prefix, Canaries: scrsim.Canaries(),
+		Truth: make([]audit.Change, len(changes)), Webhooks: make([]audit.Webhook, len(attempts)),
+		Options: audit.Options{Strict: true, RequireAll: true, Classes: make(map[string]schemas.RegulatoryClass)},
 	}
-	if withhold := d.main.hooks.withhold; withhold != nil {
-		published = slices.DeleteFunc(published, withhold)
-	}
-	changes := d.sim.Truth()
-	truth := make([]audit.Change, len(changes))
 	for i, c := range changes {
-		truth[i] = audit.Change(c)
+		evidence.Truth[i] = audit.Change(c)
 	}
-	classes := make(map[string]schemas.RegulatoryClass)
+	for i, a := range attempts {
+		evidence.Webhooks[i] = audit.Webhook{ClientID: a.ClientID, CaseID: a.CaseID, At: a.At, Status: a.Status}
+	}
 	for _, a := range d.accounts {
-		classes[a.ClientID] = schemas.RegulatoryClass(a.Class)
+		evidence.Options.Classes[a.ClientID] = schemas.RegulatoryClass(a.Class)
 	}
-	return audit.CompareWith(truth, published, audit.Options{
-		Strict: true, RequireAll: true, Partitions: demoPartitions, Classes: classes,
-	}), nil
+	if d.main.hooks.tamper != nil {
+		if err := d.main.hooks.tamper(ctx, &evidence); err != nil {
+			return audit.Verdict{}, err
+		}
+	}
+	return audit.Judge(ctx, evidence)
 }

@@ -58,9 +58,9 @@ type Main struct {
 type hooks struct {
 	// started is called with the bound addresses once a process serves.
 	started func(addresses)
-	// withhold hides a published event from the demo's comparison, to prove
-	// that the comparison can fail.
-	withhold func(audit.Published) bool
+	// tamper changes the evidence that the demo is judged by, to prove that the
+	// verdict can be another.
+	tamper func(context.Context, *audit.Evidence) error
 	// settle shortens the demo's wait for what does not come.
 	settle time.Duration
 }

@@ -146,9 +146,9 @@ func (v *view) paint(colour, text string) string {
 }
 
 // end prints how many events there were of which kind, and the verdict last.
-func (v *view) end(report audit.Report, nudged int) error {
+func (v *view) end(verdict *audit.Verdict, nudged int) error {
 	if v.asJSON {
-		return v.line(map[string]any{"result": shownResult(report)})
+		return v.line(map[string]any{"result": shownResult(verdict)})
 	}
 	var b strings.Builder
 	types := []schemas.StatusType{
@@ -184,10 +184,10 @@ func (v *view) end(report audit.Report, nudged int) error {
 		}
 		fmt.Fprintf(&b, "%d %s closed without a change of an identification (method none). The API sends no\nwebhook for that; the demo asked the bridge to look at %s.\n\n", nudged, cases, them)
 	}
-	if err := report.Err(); err != nil {
+	if err := verdict.Err(); err != nil {
 		b.WriteString(v.paint(red, err.Error()+"\n"))
 	} else {
-		b.WriteString(v.paint(green, report.String()+"\n"))
+		b.WriteString(v.paint(green, verdict.String()+"\n"))
 	}
 	return v.print(b.String())
 }
@@ -202,13 +202,13 @@ type shownFinding struct {
 	Detail   string `json:"detail"`
 }
 
-func shownResult(r audit.Report) map[string]any {
+func shownResult(r *audit.Verdict) map[string]any {
 	findings := make([]shownFinding, len(r.Findings))
 	for i, f := range r.Findings {
 		findings[i] = shownFinding{f.Kind.String(), f.ClientID, f.CaseID, f.Where, f.Sequence, f.Detail}
 	}
 	return map[string]any{
-		"verified": r.Err() == nil, "summary": r.String(), "changes": r.Changes, "events": r.Events,
+		"verified": r.Clean(), "summary": r.String(), "changes": r.Changes, "events": r.Events,
 		"lost": r.Count(audit.Lost), "doubled": r.Count(audit.Doubled), "outOfOrder": r.Count(audit.OutOfOrder),
 		"superseded": r.Superseded, "unseen": r.Unseen, "findings": findings,
 	}

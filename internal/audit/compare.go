@@ -17,19 +17,25 @@ import (
 type Options struct {
 	// Progress: states without a status type are events too
 	// (PublishProgress).
-	Progress bool
+	Progress bool `json:"progress,omitempty"`
 	// Strict: every change that was seen must have its event. Without it a seen
 	// change is excused where its identification went on: under kill -9 an
 	// answer may have been read and not yet committed.
-	Strict bool
+	Strict bool `json:"strict,omitempty"`
 	// RequireAll: every change must have its event, seen or not.
-	RequireAll bool
+	RequireAll bool `json:"requireAll,omitempty"`
 	// Partitions is the status topic's partition count, to check that each key
 	// stands where murmur2 puts it. 0: not checked.
-	Partitions int
+	Partitions int `json:"partitions,omitempty"`
 	// Classes is the regulatory class of each clientId. An account that is not
 	// named is not checked.
-	Classes map[string]schemas.RegulatoryClass
+	Classes map[string]schemas.RegulatoryClass `json:"classes,omitempty"`
+	// Settled: the bridge was given the time to do all that there was; what still
+	// waits is a finding of Judge.
+	Settled bool `json:"settled,omitempty"`
+	// DeadLetters are the reasons of dead letters that the run explains. Those of
+	// cases that the truth does not know need none.
+	DeadLetters []string `json:"deadLetters,omitempty"`
 }
 
 // Compare is CompareWith the zero Options.

@@ -60,7 +60,7 @@ func readTopics(ctx context.Context, opts []kgo.Opt, level kgo.IsolationLevel, t
 	defer client.Close()
 	for _, topic := range topics {
 		r := &topicReader{client: client, admin: kadm.NewClient(client), topic: topic, level: level}
-		if err := r.read(ctx, visit); err != nil {
+		if _, err := r.read(ctx, visit); err != nil {
 			return fmt.Errorf("read topic %s: %w", topic, err)
 		}
 	}
@@ -76,16 +76,26 @@ type topicReader struct {
 	admin  *kadm.Client
 	topic  string
 	level  kgo.IsolationLevel
-	detail kadm.TopicDetail // the last answer about the topic
+	// control: the markers at the ends of transactions are visited too.
+	control bool
+	detail  kadm.TopicDetail // the last answer about the topic
 }
 
-func (r *topicReader) read(ctx context.Context, visit func(*kgo.Record) error) error {
+// bounds are where a partition's log begins and where reading it ends.
+type bounds struct {
+	partition  int32
+	start, end int64
+}
+
+// read visits every record of the topic, by partition and offset, and returns
+// what it has read.
+func (r *topicReader) read(ctx context.Context, visit func(*kgo.Record) error) ([]bounds, error) {
 	if err := r.refresh(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	starts, err := listed(r.admin.ListStartOffsets(ctx, r.topic))
 	if err != nil {
-		return fmt.Errorf("list start offsets: %w", err)
+		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
 	list := r.admin.ListEndOffsets
 	if r.level == kgo.ReadCommitted() {
@@ -93,19 +103,21 @@ func (r *topicReader) read(ctx context.Context, visit func(*kgo.Record) error) e
 	}
 	ends, err := listed(list(ctx, r.topic))
 	if err != nil {
-		return fmt.Errorf("list end offsets: %w", err)
+		return nil, fmt.Errorf("list end offsets: %w", err)
 	}
+	var all []bounds
 	for _, p := range slices.Sorted(maps.Keys(r.detail.Partitions)) {
 		start, ok1 := starts.Lookup(r.topic, p)
 		end, ok2 := ends.Lookup(r.topic, p)
 		if !ok1 || !ok2 {
-			return fmt.Errorf("partition %d: no offsets listed", p)
+			return nil, fmt.Errorf("partition %d: no offsets listed", p)
 		}
 		if err := r.readPartition(ctx, p, start.Offset, end.Offset, visit); err != nil {
-			return fmt.Errorf("partition %d: %w", p, err)
+			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
+		all = append(all, bounds{p, start.Offset, end.Offset})
 	}
-	return nil
+	return all, nil
 }
 
 func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
@@ -232,7 +244,7 @@ func (r *topicReader) fetch(ctx context.Context, partition int32, offset int64) 
 		return nil, offset, nil // nothing new; the caller counts the time
 	}
 	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: r.level, Topic: r.topic, Partition: partition,
+		Offset: offset, IsolationLevel: r.level, Topic: r.topic, Partition: partition, KeepControlRecords: r.control,
 	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	return fp.Records, next, fp.Err
 }

@@ -15,23 +15,26 @@ import (
 // Change is one change of one identification, or the closing of a case alone,
 // as the source of truth knows it. A list of them is in the order in which they
 // happened.
+//
+// As JSON it is a line of the simulator's log of truth.
 type Change struct {
-	ClientID    string
-	CaseID      string
-	CaseCreated time.Time // with ClientID and CaseID it is the case (facts 2.8)
+	ClientID    string    `json:"clientId"`
+	CaseID      string    `json:"caseId"`
+	CaseCreated time.Time `json:"caseCreated"` // with ClientID and CaseID it is the case (facts 2.8)
 	// Method is the API's text, "" for a change of the case alone: then only
 	// Modified (the case's) and StatusType are set below.
-	Method             string
-	IdentCreated       time.Time // with Method it is the identification
-	Status             string    // the API's text
-	SubStatus, Reason  *int
-	IdentificationTime time.Time // zero until final
-	Modified           time.Time
+	Method             string    `json:"method,omitempty"`
+	IdentCreated       time.Time `json:"identCreated,omitzero"` // with Method it is the identification
+	Status             string    `json:"status,omitempty"`      // the API's text
+	SubStatus          *int      `json:"subStatus,omitempty"`
+	Reason             *int      `json:"reason,omitempty"`
+	IdentificationTime time.Time `json:"identificationTime,omitzero"` // zero until final
+	Modified           time.Time `json:"modified"`
 	// StatusType is notification, preliminary, final, cancelled, or progress for
 	// what has no type.
-	StatusType string
+	StatusType string `json:"statusType"`
 	// Seen says that an answer which was not tampered with showed the change.
-	Seen bool
+	Seen bool `json:"seen"`
 }
 
 // Published is one record of a status topic.

@@ -32,11 +32,36 @@ const (
 	Mismatch
 	// Misplaced is an event in another partition than its case or its key has.
 	Misplaced
+	// Unreadable is a value that is not ours. This and what follows only Judge
+	// finds.
+	Unreadable
+	// Aborted is a record that shows to read-committed readers though its
+	// transaction was aborted or has no end, or that does not show though its
+	// transaction was committed.
+	Aborted
+	// Unfenced is a write that fencing should have refused: outside of a
+	// transaction, of a producer epoch that was over, or of an owner of a
+	// partition whose successor had begun.
+	Unfenced
+	// Unwritten is a webhook that was answered 200 and has no trigger.
+	Unwritten
+	// StateDiffers is a case-state that does not say what was published.
+	StateDiffers
+	// DeadLettered is a dead letter that nothing explains.
+	DeadLettered
+	// Unfinished is work that waits though all should be done: triggers above
+	// the position, retries, open transactions.
+	Unfinished
+	// Leaked is a canary where no personal data may be.
+	Leaked
+	// SecretShown is a credential where it may not be.
+	SecretShown
 	kinds int = iota
 )
 
 var kindNames = [kinds]string{
 	"lost", "doubled", "out of order", "gaps", "chain breaks", "invented", "mismatched", "misplaced",
+	"unreadable", "aborted shown", "unfenced", "webhooks lost", "states differ", "dead letters", "unfinished", "canaries", "secrets",
 }
 
 // String is the kind as a report counts it.
@@ -47,43 +72,64 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
+// MarshalText is the kind with underscores, for JSON.
+func (k Kind) MarshalText() ([]byte, error) {
+	return []byte(strings.ReplaceAll(k.String(), " ", "_")), nil
+}
+
 // Finding is one thing that is wrong. It holds pseudonyms and coordinates, no
 // personal data.
 type Finding struct {
-	Kind        Kind
-	ClientID    string
-	CaseID      string
-	CaseCreated time.Time
+	Kind Kind `json:"kind"`
+	// The case, as far as the finding is about one.
+	ClientID    string    `json:"clientId,omitempty"`
+	CaseID      string    `json:"caseId,omitempty"`
+	CaseCreated time.Time `json:"caseCreated,omitzero"`
 	// Where is the record as topic/partition@offset, "" for a lost change.
-	Where string
-	// Sequence is the event's, 0 for a lost change.
-	Sequence int64
+	Where string `json:"where,omitempty"`
+	// Sequence is the event's, 0 for what is no event.
+	Sequence int64 `json:"sequence,omitempty"`
 	// Detail says what was expected and what stands there.
-	Detail string
+	Detail string `json:"detail"`
 }
 
 // String is the finding as one line.
 func (f Finding) String() string {
-	s := fmt.Sprintf("%v: case %s/%s (created %s)", f.Kind, f.ClientID, f.CaseID, stamp(f.CaseCreated))
-	if f.Where != "" {
-		s += fmt.Sprintf(", event %d at %s", f.Sequence, f.Where)
+	parts := make([]string, 0, 3)
+	switch {
+	case f.ClientID != "" && !f.CaseCreated.IsZero():
+		parts = append(parts, fmt.Sprintf("case %s/%s (created %s)", f.ClientID, f.CaseID, stamp(f.CaseCreated)))
+	case f.ClientID != "":
+		parts = append(parts, fmt.Sprintf("case %s/%s", f.ClientID, f.CaseID))
+	case f.CaseID != "":
+		parts = append(parts, "case "+f.CaseID)
 	}
-	return s + ": " + f.Detail
+	switch {
+	case f.Sequence > 0:
+		parts = append(parts, fmt.Sprintf("event %d at %s", f.Sequence, f.Where))
+	case f.Where != "":
+		parts = append(parts, "at "+f.Where)
+	}
+	if len(parts) == 0 {
+		return f.Kind.String() + ": " + f.Detail
+	}
+	return f.Kind.String() + ": " + strings.Join(parts, ", ") + ": " + f.Detail
 }
 
 // Report is what Compare found.
 type Report struct {
 	// Changes counts the changes of the truth that are events by the rules, seen
 	// or not; Events counts the records read.
-	Changes, Events int
+	Changes int `json:"changes"`
+	Events  int `json:"events"`
 	// Superseded counts seen changes without an event whose identification went
 	// on: a later state was told, or nothing more was to be told (P3).
-	Superseded int
+	Superseded int `json:"superseded"`
 	// Unseen counts changes that no answer showed: nobody could publish them.
-	Unseen int
+	Unseen int `json:"unseen"`
 	// Findings is everything that is wrong: per case in topic order, then what
 	// was lost.
-	Findings []Finding
+	Findings []Finding `json:"findings"`
 }
 
 // Count is the number of findings of a kind.

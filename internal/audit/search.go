@@ -70,6 +70,7 @@ type needleSet struct {
 	window  int // bytes by which needles are looked up, at most 8
 	needles []string
 	byStart map[string][]int
+	first   [256]bool // bytes that a needle begins with
 }
 
 func newNeedleSet(needles []string) (*needleSet, error) {
@@ -84,6 +85,7 @@ func newNeedleSet(needles []string) (*needleSet, error) {
 		return nil, errors.New("search: no needles")
 	}
 	for i, n := range needles {
+		s.first[n[0]] = true
 		s.byStart[n[:s.window]] = append(s.byStart[n[:s.window]], i)
 	}
 	return s, nil
@@ -91,14 +93,22 @@ func newNeedleSet(needles []string) (*needleSet, error) {
 
 func (s *needleSet) in(data []byte) []int {
 	var found []int
+	s.find(data, func(needle, _ int) { found = append(found, needle) })
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// find calls hit for every place where a needle stands.
+func (s *needleSet) find(data []byte, hit func(needle, at int)) {
 	for i := 0; i+s.window <= len(data); i++ {
+		if !s.first[data[i]] {
+			continue
+		}
 		for _, n := range s.byStart[string(data[i:i+s.window])] {
 			needle := s.needles[n]
 			if i+len(needle) <= len(data) && string(data[i:i+len(needle)]) == needle {
-				found = append(found, n)
+				hit(n, i)
 			}
 		}
 	}
-	slices.Sort(found)
-	return slices.Compact(found)
 }
