@@ -117,12 +117,12 @@ type resources struct {
 
 	kafka    *testbed.Kafka
 	brokers  int
-	clusters int    // how many were started
-	binary   string // of the bridge, once built
+	clusters int               // how many were started
+	binaries map[string]string // what was built, by package
 }
 
 func newResources(cfg Config) (*resources, error) {
-	r := &resources{cfg: cfg, run: "bench-" + strings.ToLower(rand.Text()[:8])}
+	r := &resources{cfg: cfg, run: "bench-" + strings.ToLower(rand.Text()[:8]), binaries: make(map[string]string)}
 	if r.cfg.Log == nil {
 		r.cfg.Log = io.Discard
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -12,23 +11,7 @@ import (
 )
 
 // Bridge gives the path of the bridge's binary, built from the module as it is.
-func (e *Env) Bridge(ctx context.Context) (string, error) {
-	if e.binary != "" {
-		return e.binary, nil
-	}
-	root, err := testbed.ModuleRoot()
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(e.dir, "bridge")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/bridge")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build bridge: %w: %s", err, out)
-	}
-	e.binary = binary
-	return binary, nil
-}
+func (e *Env) Bridge(ctx context.Context) (string, error) { return e.build(ctx, "cmd/bridge") }
 
 // ApplyTopics creates the bridge's topics under Prefix as an operator does, with
 // `bridge topics apply`: as many replicas as the cluster has brokers.
