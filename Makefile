@@ -14,6 +14,7 @@ BENCH ?= .
 BENCHCOUNT ?= 1
 FAULTS ?= 20
 SEED ?= 1
+KILLS ?= 30
 BROKERS ?= 1
 KAFKA_PORT ?= 9092
 REGISTRY_PORT ?= 8081
@@ -24,7 +25,7 @@ PKG ?= ./...
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 BROKERS=3 KAFKA_PORT=9092"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 KAFKA_PORT=9092"
 
 .PHONY: build
 build: ## Build bin/bridge.
@@ -67,6 +68,11 @@ microbench: ## Run the Go benchmarks (BENCH, BENCHCOUNT) and compare them with t
 lab: ## Break bridges, brokers and connections by drawn faults under load, and judge the topics (FAULTS, SEED, BROKERS=1|3).
 	go build -o bin/lab ./cmd/lab
 	bin/lab --faults $(FAULTS) --seed $(SEED) --brokers $(BROKERS)
+
+.PHONY: lab-recovery
+lab-recovery: ## Measure how long a take-over lasts after kill -9 and after a graceful stop (KILLS, BROKERS).
+	go build -o bin/lab ./cmd/lab
+	bin/lab recovery --kills $(KILLS) --brokers $(BROKERS)
 
 .PHONY: cover
 cover: ## Measure the tests' coverage; cover.out holds it, the function list is printed.

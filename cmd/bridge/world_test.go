@@ -23,6 +23,7 @@ import (
 
 	"postident-bridge/internal/audit"
 	"postident-bridge/internal/counterpart"
+	"postident-bridge/internal/lab"
 	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
 )
@@ -36,7 +37,7 @@ type world struct {
 	sim      *scrsim.Simulator
 	accounts []scrsim.Account
 	env      []string
-	entrance *entrance
+	entrance *lab.Entrance
 	replicas []*replica
 }
 
@@ -47,7 +48,7 @@ func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Regi
 		binary:   buildBridge(t),
 		seeds:    kafka.Seeds(),
 		registry: registry.URL,
-		entrance: &entrance{client: &http.Client{Timeout: 5 * time.Second}},
+		entrance: &lab.Entrance{Client: &http.Client{Timeout: 5 * time.Second}},
 	}
 	front := httptest.NewServer(w.entrance)
 	t.Cleanup(front.Close)
@@ -82,10 +83,12 @@ func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Regi
 			w.env = append(w.env, fmt.Sprintf("BRIDGE_ACCOUNT_%d_%s=%s", i+1, name, value))
 		}
 	}
+	var targets []string
 	for i := range replicas {
 		w.replicas = append(w.replicas, newReplica(t, w, i))
+		targets = append(targets, w.replicas[i].webhook)
 	}
-	w.entrance.set(w.replicas)
+	w.entrance.Set(targets)
 	return w
 }
 
@@ -284,7 +287,7 @@ func (r *replica) start(t *testing.T) {
 	r.cmd = exec.Command(r.binary, "run")
 	r.cmd.Env = r.env
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	dieWithTest(r.cmd)
+	lab.DieWithParent(r.cmd)
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -326,52 +329,6 @@ func (r *replica) stop(t *testing.T) {
 		t.Errorf("%s ended with %v", r.name, err)
 	}
 	r.cmd = nil
-}
-
-// entrance is the load balancer in front of the replicas: it hands a webhook to
-// the next one if one does not answer.
-type entrance struct {
-	client *http.Client
-
-	mu       sync.Mutex
-	replicas []*replica // guarded by mu
-	turn     int        // guarded by mu
-}
-
-func (e *entrance) set(replicas []*replica) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.replicas = replicas
-}
-
-func (e *entrance) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	e.mu.Lock()
-	replicas := e.replicas
-	e.turn++
-	turn := e.turn
-	e.mu.Unlock()
-	for i := range replicas {
-		r := replicas[(turn+i)%len(replicas)]
-		on, err := http.NewRequestWithContext(req.Context(), req.Method, "http://"+r.webhook+req.URL.Path, bytes.NewReader(body))
-		if err != nil {
-			break
-		}
-		on.Header = req.Header.Clone()
-		resp, err := e.client.Do(on)
-		if err != nil {
-			continue
-		}
-		w.WriteHeader(resp.StatusCode)
-		_, _ = io.Copy(w, resp.Body)
-		_ = resp.Body.Close()
-		return
-	}
-	w.WriteHeader(http.StatusBadGateway)
 }
 
 // eventually waits for a condition.

@@ -49,10 +49,16 @@ type flags struct {
 	logLevel  string
 }
 
+// usageError says that the program was used wrongly.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+
 var errUnclean = errors.New("the verdict is not clean")
 
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f flags
+	var usage *usageError
 	entered := false
 	root := &cobra.Command{
 		Use:   "lab",
@@ -78,6 +84,8 @@ wrongly.`,
 		RunE: func(*cobra.Command, []string) error { return f.run(ctx, stdout) },
 	}
 	f.declare(root)
+	root.AddCommand(recoveryCommand(ctx, &f, stdout))
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -86,7 +94,7 @@ wrongly.`,
 		return exitClean
 	}
 	_, _ = fmt.Fprintf(stderr, "lab: %v\n", err)
-	if !entered {
+	if !entered || errors.As(err, &usage) {
 		_, _ = fmt.Fprintln(stderr, "Run 'lab --help' for usage.")
 		return exitUsage
 	}
@@ -106,40 +114,100 @@ func kindList() string {
 }
 
 func (f *flags) declare(cmd *cobra.Command) {
+	all := cmd.PersistentFlags()
+	all.Uint64Var(&f.seed, "seed", 1, "the same seed draws the same faults and cases")
+	all.IntVar(&f.brokers, "brokers", 1, "1 or 3 brokers")
+	all.IntVar(&f.processes, "processes", 3, "how many bridges")
+	all.StringVar(&f.dir, "dir", "", "where to work (default .cache/lab/<seed>-<brokers>)")
+	all.BoolVar(&f.race, "race", false, "build the bridges with the race detector")
+	all.StringVar(&f.logLevel, "log-level", "info", "of the bridges")
 	fs := cmd.Flags()
 	fs.IntVar(&f.faults, "faults", 20, "how many faults")
-	fs.Uint64Var(&f.seed, "seed", 1, "the same seed draws the same faults")
-	fs.IntVar(&f.brokers, "brokers", 1, "1 or 3 brokers")
-	fs.IntVar(&f.processes, "processes", 3, "how many bridges")
-	fs.StringVar(&f.dir, "dir", "", "where to work (default .cache/lab/<seed>-<brokers>)")
 	fs.StringSliceVar(&f.kinds, "kinds", nil, "only these kinds of faults")
 	fs.IntVar(&f.window, "window", 40, "cases at a time whose every change is waited for")
 	fs.Float64Var(&f.free, "free", 1, "cases a second that go on by themselves")
-	fs.BoolVar(&f.race, "race", false, "build the bridges with the race detector")
 	fs.BoolVar(&f.keep, "keep", false, "keep the logs of a clean run too")
-	fs.StringVar(&f.logLevel, "log-level", "info", "of the bridges")
 }
 
-func (f *flags) run(ctx context.Context, stdout io.Writer) error {
+// check refuses what cannot be meant.
+func (f *flags) check(cfg lab.Config) error {
+	if f.brokers != 1 && f.brokers != 3 || f.processes < 1 || f.free < 0 {
+		return &usageError{errors.New("want 1 or 3 brokers, and at least one process")}
+	}
+	cfg.World = lab.WorldConfig{Seed: f.seed, Brokers: f.brokers, Processes: f.processes}
+	if _, err := cfg.Plan(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+// world makes the directory anew, and says what world to build in it.
+func (f *flags) world(name string) (lab.WorldConfig, error) {
 	dir := f.dir
 	if dir == "" {
-		dir = filepath.Join(".cache", "lab", strconv.FormatUint(f.seed, 10)+"-"+strconv.Itoa(f.brokers))
+		dir = filepath.Join(".cache", "lab", name)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return fmt.Errorf("find directory: %w", err)
+		return lab.WorldConfig{}, fmt.Errorf("find directory: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("clear directory: %w", err)
+		return lab.WorldConfig{}, fmt.Errorf("clear directory: %w", err)
 	}
-	cfg := lab.Config{
-		World: lab.WorldConfig{
-			Dir: dir, Seed: f.seed, Brokers: f.brokers, Processes: f.processes, Race: f.race, LogLevel: f.logLevel,
+	return lab.WorldConfig{
+		Dir: dir, Seed: f.seed, Brokers: f.brokers, Processes: f.processes, Race: f.race, LogLevel: f.logLevel,
+	}, nil
+}
+
+var errBars = errors.New("the bars are not met")
+
+func recoveryCommand(ctx context.Context, f *flags, stdout io.Writer) *cobra.Command {
+	var kills, window int
+	cmd := &cobra.Command{
+		Use:   "recovery",
+		Short: "Measure how long it takes until another bridge has taken over",
+		Long: `Takes bridges away one at a time under a steady load, first by kill -9, then in
+good order, and measures from that moment until events of every partition that
+the bridge had owned are on the topic again, read-committed, written by another.
+Bars: p99 of at most 12 s, of which 10 are the session time-out; graceful 1 s.`,
+		Example: `  go run ./cmd/lab recovery --kills 30`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if kills < 1 {
+				return &usageError{errors.New("--kills: want at least 1")}
+			}
+			if err := f.check(lab.Config{}); err != nil {
+				return err
+			}
+			world, err := f.world("recovery")
+			if err != nil {
+				return err
+			}
+			result, err := lab.MeasureRecovery(ctx, lab.RecoveryConfig{World: world, Kills: kills, Window: window, Out: stdout})
+			result.Print(stdout)
+			if err == nil && !result.Met() {
+				err = errBars
+			}
+			return err
 		},
-		Faults: f.faults, Window: f.window, Free: f.free, Keep: f.keep, Out: stdout,
 	}
+	cmd.Flags().IntVar(&kills, "kills", 30, "how many kills, and as many graceful stops")
+	cmd.Flags().IntVar(&window, "window", 120, "cases at a time")
+	return cmd
+}
+
+func (f *flags) run(ctx context.Context, stdout io.Writer) error {
+	cfg := lab.Config{Faults: f.faults, Window: f.window, Free: f.free, Keep: f.keep, Out: stdout}
 	for _, k := range f.kinds {
 		cfg.Kinds = append(cfg.Kinds, lab.Kind(k))
+	}
+	if err := f.check(cfg); err != nil {
+		return err
+	}
+	var err error
+	cfg.World, err = f.world(strconv.FormatUint(f.seed, 10) + "-" + strconv.Itoa(f.brokers))
+	if err != nil {
+		return err
 	}
 	summary, err := lab.Run(ctx, cfg)
 	summary.Print(stdout)
@@ -147,7 +215,7 @@ func (f *flags) run(ctx context.Context, stdout io.Writer) error {
 		err = errUnclean
 	}
 	if err != nil {
-		return fmt.Errorf("seed %d, %d brokers: %w; topics and logs are in %s", f.seed, f.brokers, err, dir)
+		return fmt.Errorf("seed %d, %d brokers: %w; topics and logs are in %s", f.seed, f.brokers, err, cfg.World.Dir)
 	}
 	return nil
 }

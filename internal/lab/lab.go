@@ -30,6 +30,13 @@ type Config struct {
 	Out io.Writer
 }
 
+// Plan is the faults that are to befall the bridges.
+func (c Config) Plan() ([]Round, error) {
+	return NewPlan(PlanOptions{
+		Seed: c.World.Seed, Faults: c.Faults, Brokers: c.World.Brokers, Processes: c.World.Processes, Accounts: accounts, Kinds: c.Kinds,
+	})
+}
+
 // Summary is what came of a run.
 type Summary struct {
 	Seed      uint64        `json:"seed"`
@@ -95,9 +102,7 @@ func (r *run) say(format string, args ...any) {
 
 func (r *run) play(ctx context.Context) error {
 	w := r.world
-	rounds, err := NewPlan(PlanOptions{
-		Seed: w.cfg.Seed, Faults: r.cfg.Faults, Brokers: w.cfg.Brokers, Processes: w.cfg.Processes, Accounts: accounts, Kinds: r.cfg.Kinds,
-	})
+	rounds, err := r.cfg.Plan()
 	if err != nil {
 		return err
 	}
