@@ -87,10 +87,8 @@ func (p *Publisher) groupOpts() []kgo.Opt {
 		kgo.ConsumerGroup(p.cfg.Prefix + "process"),
 		kgo.ConsumeTopics(p.cfg.Topics.Inbox),
 		kgo.Balancers(p.cfg.Balancer),
-		// The time in which a dead process is noticed; it is most of a take-over.
-		kgo.SessionTimeout(sessionTimeout),
-		// Short, so that a member learns of a rebalance within a second.
-		kgo.HeartbeatInterval(heartbeatInterval),
+		kgo.SessionTimeout(p.cfg.timings.sessionTimeout),
+		kgo.HeartbeatInterval(p.cfg.timings.heartbeatInterval),
 		// The position is a record of case-state; the group's offsets follow for
 		// lag monitoring, see follow.
 		kgo.DisableAutoCommit(),
@@ -120,13 +118,13 @@ func (p *Publisher) joinGroup() error {
 // leaveGroup ends every owner, waits for them, and gives the partitions back at
 // once instead of after the session time-out.
 func (p *Publisher) leaveGroup(ctx context.Context) {
-	p.release(ctx, p.owned(), errStopped, revokeTimeout)
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	p.release(ctx, p.owned(), errStopped, p.cfg.timings.revokeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.closeTimeout)
 	defer cancel()
 	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
 		p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 	}
-	closeBounded(p.groupClient())
+	p.closeBounded(p.groupClient())
 }
 
 var (
@@ -159,7 +157,7 @@ func (p *Publisher) assigned(session context.Context, _ *kgo.Client, topics map[
 
 // revoked lets owners finish the transaction that is under way.
 func (p *Publisher) revoked(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
-	p.release(ctx, topics[p.cfg.Topics.Inbox], errRevoked, revokeTimeout)
+	p.release(ctx, topics[p.cfg.Topics.Inbox], errRevoked, p.cfg.timings.revokeTimeout)
 }
 
 // lost does not wait: the group has given the partitions to others, and their
@@ -281,7 +279,7 @@ func (p *Publisher) counts(ctx context.Context) error {
 	if generation < 0 {
 		return errors.New("not a member of the group")
 	}
-	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.sessionTimeout)
 	defer cancel()
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Group = p.cfg.Prefix + "process"
@@ -306,7 +304,7 @@ func (p *Publisher) counts(ctx context.Context) error {
 // follow commits position to the group, for lag monitoring only: nothing reads
 // it back, so an error is only logged.
 func (p *Publisher) follow(ctx context.Context, partition int32, position int64) {
-	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.sessionTimeout)
 	defer cancel()
 	at := map[string]map[int32]kgo.EpochOffset{p.cfg.Topics.Inbox: {partition: {Epoch: -1, Offset: position}}}
 	p.groupClient().CommitOffsetsSync(ctx, at, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {

@@ -72,23 +72,44 @@ type Config struct {
 	Tracer trace.Tracer
 	Now    func() time.Time
 
-	retry retryPolicy // tests shorten it
+	retry   retryPolicy // tests shorten it
+	timings timings     // tests shorten them, all or none
 }
 
-// Timings of the publisher. They were tried against Apache Kafka 4.4; design 2,
-// "Client settings that matter", says what goes wrong with other values.
+// timings of the publisher.
+type timings struct {
+	sessionTimeout     time.Duration // the time in which a dead process is noticed; most of a take-over
+	heartbeatInterval  time.Duration // short, so that a member learns of a rebalance soon
+	transactionTimeout time.Duration // after it the broker aborts what a dead process left open
+	openTimeout        time.Duration // InitProducerID may wait for the predecessor's transaction to abort
+	endTimeout         time.Duration // of produce acknowledgements, and of EndTxn
+	revokeTimeout      time.Duration // Revoked holds the group's rebalance for no longer
+	finishTimeout      time.Duration // for the last transaction of a stop; within revokeTimeout
+	closeTimeout       time.Duration // a paused broker does not let Close end in time
+	restoreTimeout     time.Duration // without a record, while the barrier is still to come
+	inspectInterval    time.Duration // of the topics' ids and partition counts
+}
+
+// defaultTimings were tried against Apache Kafka 4.4; design 2, "Client settings
+// that matter", says what goes wrong with other values.
+func defaultTimings() timings {
+	return timings{
+		sessionTimeout:     10 * time.Second,
+		heartbeatInterval:  time.Second,
+		transactionTimeout: 15 * time.Second,
+		openTimeout:        20 * time.Second,
+		endTimeout:         20 * time.Second,
+		revokeTimeout:      5 * time.Second,
+		finishTimeout:      4 * time.Second,
+		closeTimeout:       2 * time.Second,
+		restoreTimeout:     30 * time.Second,
+		inspectInterval:    2 * time.Second,
+	}
+}
+
 const (
-	sessionTimeout     = 10 * time.Second
-	heartbeatInterval  = time.Second
-	transactionTimeout = 15 * time.Second
-	openTimeout        = 20 * time.Second // InitProducerID may wait for the predecessor's transaction to abort
-	endTimeout         = 20 * time.Second // of produce acknowledgements, and of EndTxn
-	revokeTimeout      = 5 * time.Second  // Revoked holds the group's rebalance for no longer
-	closeTimeout       = 2 * time.Second  // a paused broker does not let Close end in time
-	takeOverTimeout    = time.Minute      // a take-over that lasts longer is not in order
-	restoreTimeout     = 30 * time.Second // without a record, while the barrier is still to come
-	inspectInterval    = 2 * time.Second  // of the topics' ids and partition counts
-	unreachableAfter   = 6 * time.Second  // of failed inspections: not ready
+	takeOverTimeout  = time.Minute     // a take-over that lasts longer is not in order
+	unreachableAfter = 6 * time.Second // of failed inspections: not ready
 )
 
 // RefusedError says that the publisher must not run on this cluster: what it
@@ -141,6 +162,9 @@ func New(cfg Config) (*Publisher, error) {
 	if cfg.retry.zero() {
 		cfg.retry = defaultRetryPolicy()
 	}
+	if cfg.timings == (timings{}) {
+		cfg.timings = defaultTimings()
+	}
 	m, err := newMetrics(cfg.Meter)
 	if err != nil {
 		return nil, err
@@ -186,7 +210,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open shared client: %w", err)
 	}
-	defer closeBounded(shared)
+	defer p.closeBounded(shared)
 	p.shared = shared
 	seen, err := p.awaitTopics(ctx)
 	if ctx.Err() != nil {
@@ -224,13 +248,13 @@ func (p *Publisher) base() []kgo.Opt {
 // closeBounded closes a client without waiting for a broker that does not
 // answer: Close then ends in its own time, and what it does is harmless, because
 // the client produces nothing any more.
-func closeBounded(cl *kgo.Client) {
+func (p *Publisher) closeBounded(cl *kgo.Client) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		cl.CloseAllowingRebalance()
 	}()
-	timer := time.NewTimer(closeTimeout)
+	timer := time.NewTimer(p.cfg.timings.closeTimeout)
 	defer timer.Stop()
 	select {
 	case <-done:

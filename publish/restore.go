@@ -21,7 +21,7 @@ func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 		kgo.TransactionalID(fmt.Sprintf("%sprocess-%d", p.cfg.Prefix, partition)),
 		// The broker aborts a transaction that a dead process left open; a live
 		// one never holds one for longer than endTimeout.
-		kgo.TransactionTimeout(transactionTimeout),
+		kgo.TransactionTimeout(p.cfg.timings.transactionTimeout),
 		// A transaction is flushed as it is built; waiting for more only delays it.
 		kgo.ProducerLinger(0),
 		kgo.MetadataMinAge(metadataMinAge),
@@ -56,7 +56,7 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 // A crash here leaves nothing but a fenced predecessor, which takes over again
 // if it is still a member.
 func (w *worker) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.openTimeout)
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ func (w *worker) restore(ctx context.Context) error {
 		return fmt.Errorf("write barrier: %w", err)
 	}
 	for {
-		fetches, err := w.pollBounded(ctx, restoreTimeout)
+		fetches, err := w.pollBounded(ctx, w.p.cfg.timings.restoreTimeout)
 		if err != nil {
 			return err
 		}
@@ -230,7 +230,7 @@ func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error)
 	t.Partitions = append(t.Partitions, part)
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Topics = append(req.Topics, t)
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.openTimeout)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, w.p.shared)
 	if err != nil {

@@ -112,7 +112,7 @@ func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
 		}
 		p.health.bad(err.Error())
 		p.cfg.Logger.WarnContext(ctx, "topics not available", "error", err)
-		if !wait(ctx, inspectInterval) {
+		if !wait(ctx, p.cfg.timings.inspectInterval) {
 			return topology{}, ctx.Err()
 		}
 	}
@@ -122,7 +122,7 @@ func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
 // topic falls silent without an error, so the ids are compared while running:
 // on a change every owner starts over, and the start path deals with it.
 func (p *Publisher) watchTopics(ctx context.Context, before topology) {
-	for wait(ctx, inspectInterval) {
+	for wait(ctx, p.cfg.timings.inspectInterval) {
 		seen, err := p.inspect(ctx)
 		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 			p.refuse(refused)
@@ -157,7 +157,7 @@ var errRecreated = errors.New("topic was recreated")
 
 // inspect asks the cluster for the two topics.
 func (p *Publisher) inspect(ctx context.Context) (topology, error) {
-	ctx, cancel := context.WithTimeout(ctx, inspectInterval)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.inspectInterval)
 	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range []string{p.cfg.Topics.Inbox, p.cfg.Topics.CaseState} {

@@ -71,11 +71,11 @@ func (w *worker) transact(ctx context.Context, records []*kgo.Record) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- w.client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit) }()
-	if err := await(ctx, ended, endTimeout); err != nil {
+	if err := await(ctx, ended, w.p.cfg.timings.endTimeout); err != nil {
 		return &unknownOutcomeError{Err: err}
 	}
 	// Under KIP-890 each transaction has an epoch of its own.
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.endTimeout)
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ var (
 // holds checks that the client still has the producer id and epoch that this
 // worker knows.
 func (w *worker) holds(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.endTimeout)
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
@@ -120,7 +120,7 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) error {
 			acks <- err
 		})
 	}
-	timer := time.NewTimer(endTimeout)
+	timer := time.NewTimer(w.p.cfg.timings.endTimeout)
 	defer timer.Stop()
 	var refused *recordRefusedError
 	var first error

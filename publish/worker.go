@@ -19,7 +19,6 @@ const (
 	maxRunning     = 256              // looks under way
 	maxBatch       = 500              // cases in one transaction
 	maxPoll        = 256              // triggers in one poll
-	finishTimeout  = 4 * time.Second  // for the last transaction of a stop; within revokeTimeout
 	forgetInterval = time.Hour        // of the search for states to forget
 	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
 	maxOpen        = 100_000          // triggers done or not above the position
@@ -68,7 +67,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	if err != nil {
 		return fmt.Errorf("open worker client: %w", err)
 	}
-	defer closeBounded(client)
+	defer p.closeBounded(client)
 	w := &worker{
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(), position: -1,
@@ -98,11 +97,11 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 // ctx ends the taking of work; what has been looked at by then is committed on
 // a context of its own, bounded.
 func (w *worker) work(ctx context.Context) error {
-	finish, stop := outlive(ctx, finishTimeout)
+	finish, stop := outlive(ctx, w.p.cfg.timings.finishTimeout)
 	defer stop()
 	reads, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	defer waitBounded(&background)
+	defer waitBounded(&background, w.p.cfg.timings.closeTimeout)
 	defer cancel()
 
 	w.hold.begin(w.p.cfg.Now())
@@ -352,13 +351,13 @@ func (w *worker) forgetOld(b *batch) {
 
 // waitBounded waits for what runs beside the loop. A paused broker does not let
 // it end in time; then it ends later, and touches nothing of the worker.
-func waitBounded(background *sync.WaitGroup) {
+func waitBounded(background *sync.WaitGroup, limit time.Duration) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		background.Wait()
 	}()
-	timer := time.NewTimer(closeTimeout)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-done:
