@@ -172,7 +172,7 @@ func (w *worker) startDue() {
 		}
 		w.running[key] = true
 		started[account]++
-		w.read(job{key: key, account: account, slot: true, stateAt: w.table.entries[key].offset})
+		w.read(job{key: key, account: account, slot: true, stateAt: w.table.offset(key)})
 	}
 }
 

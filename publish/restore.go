@@ -103,7 +103,7 @@ func (w *worker) restore(ctx context.Context) error {
 			break
 		}
 	}
-	w.table.queueRetries()
+	w.table.loaded()
 	w.client.RemoveConsumePartitions(map[string][]int32{w.p.cfg.Topics.CaseState: {w.partition}})
 	return nil
 }
@@ -129,16 +129,16 @@ var errSucceeded = errors.New("a successor is at work")
 // this opening's barrier. Bytes that are not ours quarantine their case and stop
 // nothing else.
 func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool) {
-	switch key := string(rec.Key); {
-	case key == schemas.BarrierKey:
+	switch {
+	case string(rec.Key) == schemas.BarrierKey:
 		b, err := schemas.DecodeBarrier(rec.Value)
 		return err == nil && b.OpeningID == w.opening
-	case key == schemas.PositionKey:
+	case string(rec.Key) == schemas.PositionKey:
 		w.loadPosition(ctx, rec)
 	case rec.Value == nil:
-		w.table.forget(key)
+		w.table.forget(string(rec.Key))
 	default:
-		w.loadCase(ctx, key, rec)
+		w.loadCase(ctx, rec)
 	}
 	return false
 }
@@ -154,15 +154,12 @@ func (w *worker) loadPosition(ctx context.Context, rec *kgo.Record) {
 	w.restored = &position
 }
 
-func (w *worker) loadCase(ctx context.Context, key string, rec *kgo.Record) {
-	state, err := schemas.DecodeCaseState(rec.Value)
-	if err != nil || stateKey(state.ClientID, state.CaseID) != key || partitionOf(state.CaseID, w.p.count) != w.partition {
-		w.table.quarantine(key)
+func (w *worker) loadCase(ctx context.Context, rec *kgo.Record) {
+	if err := w.table.put(rec.Key, rec.Value, rec.Offset); err != nil {
+		w.table.quarantine(string(rec.Key))
 		w.p.metrics.quarantined(ctx)
 		w.log.ErrorContext(ctx, "case state cannot be used, case is quarantined", "offset", rec.Offset, "error", err)
-		return
 	}
-	w.table.put(key, state, rec.Offset)
 }
 
 // start decides where to read the inbox, from the position in the state and the

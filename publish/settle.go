@@ -135,7 +135,7 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		next.UpdatedAt = now
 		b.states = append(b.states, stateChange{key: r.key, next: &next})
 	} else if prev != nil {
-		w.table.entries[r.key].state.LastReadAt = next.LastReadAt // in memory: without it a crash only costs a look
+		w.table.readAt(r.key, next.LastReadAt)
 	}
 	return true
 }
@@ -247,22 +247,19 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 // fault itself: the API answered for other cases since it failed last. Without
 // that, a case the API always breaks at would be tried for ever.
 func (w *worker) blamesCase(r result, f failure) bool {
-	e := w.table.entries[r.key]
 	if f.unauthorised || f.limited || f.interrupted || errors.Is(r.err, errBusy) || errors.Is(r.err, errBlocked) {
 		return false
 	}
-	return !e.tried.IsZero() && r.account.answeredSince(e.tried)
+	tried := w.table.tried(r.key)
+	return !tried.IsZero() && r.account.answeredSince(tried)
 }
 
 // wakeLater has a slot looked at again that stays as it is: when the breaker
 // allows it, and less and less often.
 func (w *worker) wakeLater(r result, slot *schemas.Retry, now time.Time) {
-	e := w.table.entries[r.key]
 	pause := time.Duration(0)
 	if r.slot && !errors.Is(r.err, errBlocked) && !errors.Is(r.err, errBusy) {
-		pause = min(time.Second<<min(e.tries, 6), breakerMaxPause)
-		e.tries++
-		e.tried = now
+		pause = min(time.Second<<min(w.table.failed(r.key, now), 6), breakerMaxPause)
 	}
 	w.table.wake(r.key, laterOf(w.nextTry(r.account, now).Add(pause), slot.NotBefore))
 }

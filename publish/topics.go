@@ -211,3 +211,14 @@ func partitionOf(key string, n int32) int32 {
 	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
 	return int32(p.Partition(&kgo.Record{Key: []byte(key)}, int(n))) //nolint:gosec // below n
 }
+
+// belongsTo makes a function for one goroutine that says whether a key belongs
+// to a partition of n.
+func belongsTo(partition, n int32) func(key []byte) bool {
+	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	var rec kgo.Record
+	return func(key []byte) bool {
+		rec.Key = key
+		return p.Partition(&rec, int(n)) == int(partition)
+	}
+}

@@ -70,7 +70,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	defer p.closeBounded(client)
 	w := &worker{
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
-		client: client, opening: newOpeningID(), table: newTable(), position: -1,
+		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
 		running: make(map[string]bool), waiting: make(map[string][]trigger),
 		results: make(chan result), followed: make(chan int64, 1), hold: hold,
 	}
@@ -85,7 +85,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 		return err
 	}
 	p.metrics.restored(ctx, time.Since(began))
-	w.log.InfoContext(ctx, "partition taken over", "cases", len(w.table.entries), "position", w.progress.next,
+	w.log.InfoContext(ctx, "partition taken over", "cases", w.table.len(), "position", w.progress.next,
 		"producer_id", w.producer.id, "epoch", w.producer.epoch, "duration", time.Since(began))
 	o.enter(phaseWorking, p.cfg.Now())
 	return w.work(ctx)
@@ -297,7 +297,7 @@ func (w *worker) committed(ctx context.Context, b *batch) {
 			w.table.forget(s.key)
 			continue
 		}
-		w.table.put(s.key, *s.next, s.record.Offset)
+		w.loadCase(ctx, s.record)
 		if s.next.Retry != nil {
 			w.table.wake(s.key, s.next.Retry.NotBefore)
 		}
@@ -336,7 +336,7 @@ func (w *worker) forgetOld(b *batch) {
 	if now.Sub(w.forgotten) < forgetInterval {
 		return
 	}
-	keys := w.table.old(now.Add(-w.p.cfg.ForgetAfter), func(status string) bool { return status == scr.CaseClosed })
+	keys := w.table.old(now.Add(-w.p.cfg.ForgetAfter), func(status string) bool { return status == scr.CaseClosed }, maxBatch+1)
 	if len(keys) <= maxBatch {
 		w.forgotten = now
 	} else {

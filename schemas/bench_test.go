@@ -23,6 +23,21 @@ func BenchmarkDecodeCaseState(b *testing.B) {
 	benchDecode(b, fullCaseState(), EncodeCaseState, DecodeCaseState)
 }
 
+func BenchmarkReadCaseStateView(b *testing.B) {
+	value, err := EncodeCaseState(fullCaseState())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(value)))
+	b.ReportAllocs()
+	var v CaseStateView
+	for b.Loop() {
+		if !v.Read(value) {
+			b.Fatal("not read")
+		}
+	}
+}
+
 func BenchmarkEncodeStatusChanged(b *testing.B) {
 	benchEncode(b, fullStatusChanged(), NewConfluentStatusEncoder(7).Encode)
 }
