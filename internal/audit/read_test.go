@@ -45,7 +45,7 @@ func record(p audit.Published) *kgo.Record {
 }
 
 // transact writes records in one transaction and commits or aborts it.
-func transact(t *testing.T, cl *kgo.Client, commit kgo.TransactionEndTry, records ...*kgo.Record) {
+func transact(t testing.TB, cl *kgo.Client, commit kgo.TransactionEndTry, records ...*kgo.Record) {
 	t.Helper()
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)

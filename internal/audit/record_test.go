@@ -77,6 +77,7 @@ func walk() []audit.Change {
 type topic struct {
 	tb      testing.TB
 	edit    func(n int, e *schemas.StatusChanged) // before encoding; may be nil
+	classes map[string]schemas.RegulatoryClass    // of clientIds; GwG for the others
 	encoder *schemas.StatusEncoder
 	events  []audit.Published
 	offsets map[int32]int64
@@ -130,6 +131,9 @@ func (t *topic) event(c audit.Change) schemas.StatusChanged {
 		Method:          schemas.MethodNone, Status: schemas.StatusNone,
 		CaseStatus: schemas.CaseStatus{Status: schemas.CaseProgressInProgress, Created: c.CaseCreated, Modified: c.Modified},
 		ObservedAt: c.Modified.Add(time.Second), ObservedBy: schemas.SourceWebhook,
+	}
+	if class, ok := t.classes[c.ClientID]; ok {
+		e.RegulatoryClass = class
 	}
 	if c.Method == "" || c.StatusType == "final" {
 		e.CaseStatus.Status = schemas.CaseProgressClosed
