@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,8 @@ import (
 // bound on reads and the breaker.
 type account struct {
 	Account
-	slots chan struct{} // one token a read under way
-	busy  atomic.Bool   // some read waited for busyAfter in vain
+	gate *gate       // bounds the reads under way
+	busy atomic.Bool // some read waited for busyAfter in vain
 
 	mu       sync.Mutex
 	breaker  breaker         // guarded by mu
@@ -21,7 +22,7 @@ type account struct {
 }
 
 func newAccount(a Account, cfg Config) *account {
-	return &account{Account: a, slots: make(chan struct{}, cfg.ReadsPerAccount), breaker: newBreaker(), failing: make(map[string]bool)}
+	return &account{Account: a, gate: newGate(cfg.ReadsPerAccount), breaker: newBreaker(), failing: make(map[string]bool)}
 }
 
 // allow says whether a read may be tried now; with an open breaker it hands out
@@ -50,7 +51,13 @@ func (a *account) report(now time.Time, key string, f failure, retryAfter time.D
 	if !f.accountDown {
 		clear(a.failing)
 		a.answered = now
-		return a.breaker.success(now)
+		closed := a.breaker.success(now)
+		if closed {
+			a.gate.narrow()
+		} else {
+			a.gate.widen()
+		}
+		return closed
 	}
 	if _, open := a.breaker.next(now); !open && !f.unauthorised && !f.limited && !f.interrupted {
 		if a.failing[key] {
@@ -69,33 +76,32 @@ func (a *account) answeredSince(t time.Time) bool {
 	return a.answered.After(t)
 }
 
-// acquire waits for a free slot, for busyAfter at most.
-func (a *account) acquire(ctx context.Context) error {
-	timer := time.NewTimer(busyAfter)
-	defer timer.Stop()
-	select {
-	case a.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
+// enter waits until a read for a trigger that just came may begin, for busyAfter
+// at most.
+func (a *account) enter(ctx context.Context) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, busyAfter, errBusy)
+	defer cancel()
+	err := a.gate.enter(bounded, freshLine)
+	if errors.Is(err, errBusy) {
 		a.busy.Store(true)
-		return errBusy
+	}
+	return err
+}
+
+func (a *account) leave() {
+	a.gate.leave()
+	if a.gate.queue(freshLine) == 0 {
+		a.busy.Store(false)
 	}
 }
 
-func (a *account) release() {
-	<-a.slots
-	if len(a.slots) < cap(a.slots)-1 {
-		a.busy.Store(false) // nobody waits any more
-	}
-}
-
-// congested says that reads wait longer than busyAfter and no slot is free: a
+// congested says that reads wait longer than busyAfter and none may begin now: a
 // trigger is parked at once then, so that a slow account does not fill the
 // workers that other accounts need too (P8).
-func (a *account) congested() bool { return a.busy.Load() && !a.free(0) }
+func (a *account) congested() bool { return a.busy.Load() && a.gate.full() }
 
-// free says whether a slot is free beside those that n reads are about to take.
-// It hands out nothing.
-func (a *account) free(n int) bool { return len(a.slots)+n < cap(a.slots) }
+// holdsBack says that the breaker lets no read through now, not even a probe.
+func (a *account) holdsBack(now time.Time) bool {
+	until, open := a.blocked(now)
+	return open && until.After(now)
+}

@@ -11,7 +11,8 @@
 // partition of case-state, reads case-state up to it into a table, and goes on
 // in the inbox where the state says (restore.go).
 //
-// The worker's loop (worker.go) starts looks at cases (look.go), decides what
+// The worker's loop (worker.go) starts looks at cases (look.go), those of retries
+// as far as their accounts take them (backlog.go), decides what
 // finished looks mean (settle.go over the pure decide.go, retry.go, event.go),
 // and writes events, dead letters, states and the position in one transaction
 // (txn.go). Whatever goes wrong, the client is closed and everything in memory

@@ -1,8 +1,10 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,6 +31,7 @@ type job struct {
 	triggers []trigger // none when only the retry slot asks
 	slot     bool      // the case's retry is due, and this look is its attempt
 	stateAt  int64     // where the slot's trigger stands in case-state
+	claim    *claim    // of a slot: whoever takes it goes first
 	resend   *kgo.Record
 }
 
@@ -75,10 +78,13 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonQuarantined, errQuarantined, 0))
 	case w.hold.refuses(key, w.p.cfg.Now()):
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonRefused, errRefusedRecord, 0))
-	case w.running[key]:
-		w.waiting[key] = append(w.waiting[key], t)
-	default:
+	case !w.running[key]:
 		w.look(key, []trigger{t})
+	case w.overtake(key):
+		w.look(key, []trigger{t})
+		w.lineUp(key, w.p.cfg.Now())
+	default:
+		w.waiting[key] = append(w.waiting[key], t)
 	}
 }
 
@@ -110,11 +116,14 @@ func (w *worker) look(key string, triggers []trigger) {
 		w.ready = append(w.ready, result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
 		return
 	}
-	if j.account.congested() {
+	switch {
+	case j.account.holdsBack(w.p.cfg.Now()):
+		w.ready = append(w.ready, result{job: j, origin: newestHook(asking), err: errBlocked})
+	case j.account.congested():
 		w.ready = append(w.ready, result{job: j, origin: newestHook(asking), err: errBusy})
-		return
+	default:
+		w.read(j)
 	}
-	w.read(j)
 }
 
 // joins says that a trigger from a list needs no look of its own: the case's
@@ -143,71 +152,34 @@ func newestHook(triggers []trigger) trigger {
 	return newest
 }
 
-// startDue starts looks for retry slots that are due, as far as the breakers of
-// their accounts allow. Time and probing are in memory only: the slot itself is
-// written once.
-func (w *worker) startDue() {
-	now := w.p.cfg.Now()
-	started := make(map[*account]int) // in this pass: their reads have taken no slot yet
-	for len(w.running) < maxRunning {
-		key := w.table.takeDue(now)
-		if key == "" {
-			return
-		}
-		if w.running[key] {
-			continue // its look is under way, and settles the slot or wakes it again
-		}
-		account := w.p.accounts[clientOf(key)]
-		if account == nil {
-			w.table.wake(key, now.Add(time.Minute)) // no account, but it may be configured again
-			continue
-		}
-		if !account.free(started[account]) {
-			w.table.wake(key, now.Add(spread(time.Second/2)))
-			continue
-		}
-		if until, open := account.blocked(now); open && until.After(now) {
-			w.table.wake(key, until.Add(spread(time.Second/2)))
-			continue
-		}
-		w.running[key] = true
-		started[account]++
-		w.read(job{key: key, account: account, slot: true, stateAt: w.table.offset(key)})
-	}
-}
-
 // read reads the case beside the loop, bounded by a deadline that includes the
-// wait for a free slot: past it the trigger becomes a durable retry.
+// wait for its turn: past it the trigger becomes a durable retry.
 func (w *worker) read(j job) {
 	w.spawn(func(ctx context.Context) {
 		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 		defer cancel()
-		r := w.readCase(bounded, j)
-		select {
-		case w.results <- r:
-		case <-ctx.Done():
+		r := result{job: j, origin: newestHook(j.triggers)}
+		if r.err = j.account.enter(bounded); r.err == nil {
+			r = w.readCase(bounded, r)
+			j.account.leave()
 		}
+		w.deliver(ctx, r)
 	})
 }
 
-func (w *worker) readCase(ctx context.Context, j job) result {
-	r := result{job: j}
-	if !j.slot {
-		r.origin = newestHook(j.triggers)
+// deliver hands a look to the loop.
+func (w *worker) deliver(ctx context.Context, r result) {
+	select {
+	case w.results <- r:
+	case <-ctx.Done():
 	}
-	if r.err = j.account.acquire(ctx); r.err != nil {
-		return r
-	}
-	defer j.account.release()
-	if !j.account.allow(w.p.cfg.Now()) {
+}
+
+// readCase makes the read of a look that may begin.
+func (w *worker) readCase(ctx context.Context, r result) result {
+	if !r.account.allow(w.p.cfg.Now()) {
 		r.err = errBlocked
 		return r
-	}
-	if j.slot {
-		if r.origin, r.err = w.slotTrigger(ctx, j); r.err != nil {
-			j.account.report(w.p.cfg.Now(), j.key, failure{accountDown: true, interrupted: true}, 0) // gives the probe back
-			return r
-		}
 	}
 	if r.origin.Traceparent != nil {
 		ctx = traceContext.Extract(ctx, propagation.MapCarrier{"traceparent": *r.origin.Traceparent})
@@ -216,7 +188,7 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 	defer span.End()
 	r.trace = traceparent(ctx)
 	r.readAt = w.p.cfg.Now()
-	r.answer, r.err = j.account.Read(ctx, caseOf(j.key))
+	r.answer, r.err = r.account.Read(ctx, caseOf(r.key))
 	if r.err != nil && errors.Is(context.Cause(ctx), errDeadline) {
 		// The account took longer than anyone waits: that is its breaker's affair.
 		r.err = &scr.UnavailableError{Err: context.DeadlineExceeded}
@@ -227,14 +199,15 @@ func (w *worker) readCase(ctx context.Context, j job) result {
 		span.SetAttributes(attribute.String("error.type", f.reason))
 	}
 	now := w.p.cfg.Now()
-	if j.account.report(now, j.key, f, retryAfterOf(r.err)) {
-		if until, open := j.account.blocked(now); open {
-			w.log.WarnContext(ctx, "account is held back", "client_id", j.account.ClientID, "reason", f.reason, "next_probe", until)
+	if r.account.report(now, r.key, f, retryAfterOf(r.err)) {
+		if until, open := r.account.blocked(now); open {
+			w.log.WarnContext(ctx, "account is held back", "client_id", r.account.ClientID, "reason", f.reason, "next_probe", until)
 		} else {
-			w.log.InfoContext(ctx, "account answers again", "client_id", j.account.ClientID)
+			w.log.InfoContext(ctx, "account answers again", "client_id", r.account.ClientID)
+			w.p.bell.ring()
 		}
 	}
-	w.p.metrics.read(ctx, j.account.ClientID, f.reason, now.Sub(r.readAt))
+	w.p.metrics.read(ctx, r.account.ClientID, f.reason, now.Sub(r.readAt))
 	return r
 }
 
@@ -245,19 +218,42 @@ func retryAfterOf(err error) time.Duration {
 	return 0
 }
 
-// slotTrigger fetches the trigger that waits in the case's state. If it is not
-// there any more, or cannot be read, one is made from what the key says: the
-// case is looked at all the same, and only the trigger's past is lost.
-func (w *worker) slotTrigger(ctx context.Context, j job) (trigger, error) {
-	state, err := w.p.stateAt(ctx, w.stateID, w.partition, j.stateAt)
-	corrupt := (*schemas.CorruptError)(nil)
-	if err != nil && !errors.Is(err, errRecordGone) && !errors.As(err, &corrupt) {
-		return trigger{}, &lookupError{Err: err}
+// slotTriggers looks up the triggers that wait in the states of slots, and gives
+// the looks in the order in which they stand there.
+func (w *worker) slotTriggers(ctx context.Context, jobs []job) []result {
+	slices.SortFunc(jobs, func(a, b job) int { return cmp.Compare(a.stateAt, b.stateAt) })
+	offsets := make([]int64, len(jobs))
+	for i := range jobs {
+		offsets[i] = jobs[i].stateAt
 	}
-	if err == nil && state.Retry != nil {
-		t := trigger{offset: state.Retry.Offset, value: state.Retry.Trigger}
-		if t.Trigger, err = schemas.DecodeTrigger(t.value); err == nil {
-			return t, nil
+	ctx, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
+	defer cancel()
+	values, err := w.p.valuesAt(ctx, w.stateID, w.partition, offsets)
+	results := make([]result, len(jobs))
+	for i, j := range jobs {
+		r := &results[i]
+		r.job = j
+		if value, found := values[j.stateAt]; found || err == nil {
+			r.origin, r.err = w.slotTrigger(ctx, j, value)
+		} else {
+			r.err = &lookupError{Err: err}
+		}
+	}
+	return results
+}
+
+// slotTrigger is the trigger in a slot's state. If it is not there any more, or
+// cannot be read, one is made from what the key says: the case is looked at all
+// the same, and only the trigger's past is lost.
+func (w *worker) slotTrigger(ctx context.Context, j job, value []byte) (trigger, error) {
+	err := errRecordGone
+	if value != nil {
+		var state schemas.CaseState
+		if state, err = schemas.DecodeCaseState(value); err == nil && state.Retry != nil {
+			t := trigger{offset: state.Retry.Offset, value: state.Retry.Trigger}
+			if t.Trigger, err = schemas.DecodeTrigger(t.value); err == nil {
+				return t, nil
+			}
 		}
 	}
 	w.log.WarnContext(ctx, "waiting trigger is gone, made anew", "offset", j.stateAt, "error", err)

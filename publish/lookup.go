@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"postident-bridge/schemas"
 )
 
 // sharedOpts are the settings of the process's one client without a
@@ -40,75 +39,81 @@ var (
 	errRecordGone = errors.New("record is not there any more")
 )
 
-// stateAt reads the one case-state record at offset: the bytes of a waiting
-// trigger stay out of the heap until they are needed.
-func (p *Publisher) stateAt(ctx context.Context, topicID string, partition int32, offset int64) (schemas.CaseState, error) {
-	for {
-		rec, err := p.fetchOne(ctx, p.cfg.Topics.CaseState, topicID, partition, offset)
+// lookupBytes is how much one look-up asks for: slots that were parked together
+// stand together, and one answer brings many.
+const lookupBytes = 256 << 10
+
+// valuesAt reads the values of the case-state records at the given offsets, which
+// ascend: the bytes of waiting triggers stay out of the heap until they are
+// needed. A record that is not there any more is missing from the answer; with
+// an error, so are those that were not looked up.
+func (p *Publisher) valuesAt(ctx context.Context, topicID string, partition int32, offsets []int64) (map[int64][]byte, error) {
+	values := make(map[int64][]byte, len(offsets))
+	for len(offsets) > 0 {
+		recs, next, err := p.fetchFrom(ctx, p.cfg.Topics.CaseState, topicID, partition, offsets[0])
 		if err != nil {
-			return schemas.CaseState{}, err
+			return values, err
 		}
-		if rec == nil {
-			if !wait(ctx, lookupWait) {
-				return schemas.CaseState{}, context.Cause(ctx)
+		for _, rec := range recs {
+			if _, wanted := slices.BinarySearch(offsets, rec.Offset); wanted {
+				values[rec.Offset] = rec.Value
 			}
-			continue
 		}
-		if rec.Offset != offset {
-			return schemas.CaseState{}, errRecordGone
+		// A record just committed is visible once the last stable offset has moved.
+		if next <= offsets[0] && !wait(ctx, lookupWait) {
+			return values, context.Cause(ctx)
 		}
-		return schemas.DecodeCaseState(rec.Value)
+		passed, _ := slices.BinarySearch(offsets, next)
+		offsets = offsets[passed:]
 	}
+	return values, nil
 }
 
-// fetchOne fetches the first committed record at or after offset; nil means
-// none is visible yet.
-func (p *Publisher) fetchOne(ctx context.Context, topic, topicID string, partition int32, offset int64) (*kgo.Record, error) {
+// fetchFrom fetches committed records at and after offset, some if there are any,
+// and says where it got to: what is below and not among them is not there.
+func (p *Publisher) fetchFrom(ctx context.Context, topic, topicID string, partition int32, offset int64) (recs []*kgo.Record, next int64, err error) {
 	leader, known := p.leaders.of(partition)
 	if !known {
-		return nil, errNoLeader
+		return nil, offset, errNoLeader
 	}
 	id, err := uuid.Parse(topicID)
 	if err != nil {
-		return nil, fmt.Errorf("parse topic id: %w", err)
+		return nil, offset, fmt.Errorf("parse topic id: %w", err)
 	}
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = partition, offset, 1 // at least one batch comes all the same
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = partition, offset, lookupBytes // at least one batch comes all the same
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = topic, id
 	t.Partitions = append(t.Partitions, part)
 	req := kmsg.NewPtrFetchRequest()
 	req.IsolationLevel = 1 // read committed
-	req.MaxBytes = 1
+	req.MaxBytes = lookupBytes
 	req.SessionEpoch = -1
 	req.Topics = append(req.Topics, t)
 	resp, err := p.shared.Broker(int(leader)).RetriableRequest(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch record: %w", err)
+		return nil, offset, fmt.Errorf("fetch record: %w", err)
 	}
 	fetch, ok := resp.(*kmsg.FetchResponse)
 	if !ok {
-		return nil, fmt.Errorf("fetch record: answered by %T", resp)
+		return nil, offset, fmt.Errorf("fetch record: answered by %T", resp)
 	}
 	if err := kerr.ErrorForCode(fetch.ErrorCode); err != nil {
-		return nil, fmt.Errorf("fetch record: %w", err)
+		return nil, offset, fmt.Errorf("fetch record: %w", err)
 	}
 	if len(fetch.Topics) != 1 || len(fetch.Topics[0].Partitions) != 1 {
-		return nil, nil
+		return nil, offset, nil
 	}
-	got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: kgo.ReadCommitted(), Topic: topic, Partition: partition,
 	}, &fetch.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
 	if errors.Is(got.Err, kerr.OffsetOutOfRange) {
-		return nil, errRecordGone
+		return nil, max(offset+1, got.LogStartOffset), nil
 	}
 	if got.Err != nil {
-		return nil, fmt.Errorf("fetch record: %w", got.Err)
+		return nil, offset, fmt.Errorf("fetch record: %w", got.Err)
 	}
-	if len(got.Records) == 0 {
-		return nil, nil
-	}
-	return got.Records[0], nil
+	return got.Records, next, nil
 }
 
 // sendOn produces a trigger that someone put into the wrong partition to the

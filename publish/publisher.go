@@ -126,6 +126,7 @@ type Publisher struct {
 	metrics  *metrics
 	health   health
 	leaders  leaders
+	bell     bell
 	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
 	count    int32       // partitions of the inbox; set once in Run
 

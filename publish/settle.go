@@ -204,7 +204,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	}
 	if lookup := (*lookupError)(nil); errors.As(r.err, &lookup) {
 		w.log.WarnContext(ctx, "waiting trigger not found", "error", r.err)
-		w.table.wake(r.key, now.Add(spread(5*time.Second)))
+		w.table.wake(r.key, now.Add(spread(time.Second)))
 		b.looked = append(b.looked, r.key)
 		return
 	}
@@ -224,7 +224,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	var retry *schemas.Retry
 	if f.accountDown {
 		retry = w.p.cfg.retry.afterUnavailable(slot, now, f.reason, w.origin(r))
-		retry.NotBefore = w.nextTry(r.account, now)
+		retry.NotBefore = wireTime(w.nextTry(r.account, now))
 	} else {
 		var exhausted bool
 		retry, exhausted = w.p.cfg.retry.afterFault(slot, now, f.reason, w.origin(r), jitter())
@@ -264,14 +264,14 @@ func (w *worker) wakeLater(r result, slot *schemas.Retry, now time.Time) {
 	w.table.wake(r.key, laterOf(w.nextTry(r.account, now).Add(pause), slot.NotBefore))
 }
 
-// nextTry is when a case of an account that could not be read is due again. The
-// breaker has the last word then.
+// nextTry is when a case of an account that could not be read is due again. With
+// an open breaker that is now: it alone knows when to go on, and when it does,
+// what waits goes in order, and no timer is in its way.
 func (w *worker) nextTry(a *account, now time.Time) time.Time {
-	until, open := a.blocked(now)
-	if !open || until.Before(now) {
-		until = now
+	if _, open := a.blocked(now); open {
+		return now
 	}
-	return wireTime(until.Add(spread(time.Second)))
+	return now.Add(spread(time.Second))
 }
 
 // failureOf is classify, with the reasons that are ours.

@@ -47,6 +47,7 @@ type worker struct {
 	waiting   map[string][]trigger            // triggers of cases that are being looked at
 	ready     []result                        // looks to be settled in the next transaction
 	results   chan result                     // from reads and from triggers sent on
+	backlog   backlog                         // retry slots that are due
 	forgotten time.Time                       // last search for states to forget
 	hold      *suspects                       // outlives the worker
 	followed  chan int64                      // latest position for the group, capacity 1
@@ -71,7 +72,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	w := &worker{
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
-		running: make(map[string]bool), waiting: make(map[string][]trigger),
+		running: make(map[string]bool), waiting: make(map[string][]trigger), backlog: newBacklog(),
 		results: make(chan result), followed: make(chan int64, 1), hold: hold,
 	}
 	began := time.Now()
@@ -109,6 +110,8 @@ func (w *worker) work(ctx context.Context) error {
 	w.spawn = func(f func(context.Context)) { background.Go(func() { f(reads) }) }
 	w.spawn(func(ctx context.Context) { w.fetch(ctx, fetched, failed) })
 	w.spawn(w.followGroup)
+	answers, deaf := w.p.bell.listen()
+	defer deaf()
 	for {
 		if err := w.commitReady(finish); err != nil {
 			return err
@@ -117,7 +120,7 @@ func (w *worker) work(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		w.startDue()
-		if err := w.waitForWork(ctx, fetched, failed); err != nil {
+		if err := w.waitForWork(ctx, fetched, failed, answers); err != nil {
 			return err
 		}
 	}
@@ -125,11 +128,11 @@ func (w *worker) work(ctx context.Context) error {
 
 // waitForWork waits for one thing to happen, and then takes all results that
 // are there.
-func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, failed <-chan error) error {
+func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, failed <-chan error, answers <-chan struct{}) error {
 	if len(w.ready) > 0 {
 		return nil
 	}
-	if w.progress.undone >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running) >= maxRunning {
+	if w.progress.undone >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning {
 		fetched = nil
 	}
 	timer := time.NewTimer(w.untilDue())
@@ -140,17 +143,18 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 	case err := <-failed:
 		return err
 	case <-timer.C:
+	case <-answers:
 	case recs := <-fetched:
 		for _, rec := range recs {
 			w.take(ctx, rec)
 		}
 	case r := <-w.results:
-		w.ready = append(w.ready, r)
+		w.finished(r)
 	}
 	for {
 		select {
 		case r := <-w.results:
-			w.ready = append(w.ready, r)
+			w.finished(r)
 		default:
 			return nil
 		}
@@ -159,11 +163,14 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 
 // untilDue is the time until a retry may be due.
 func (w *worker) untilDue() time.Duration {
-	due := w.table.nextDue()
-	if due.IsZero() || len(w.running) >= maxRunning {
-		return forgetInterval
+	now := w.p.cfg.Now()
+	pause := forgetInterval
+	for _, due := range []time.Time{w.table.nextDue(), w.backlog.nextProbe(now)} {
+		if !due.IsZero() {
+			pause = min(pause, max(due.Sub(now), time.Millisecond))
+		}
 	}
-	return min(max(due.Sub(w.p.cfg.Now()), time.Millisecond), forgetInterval)
+	return pause
 }
 
 // fetch polls the inbox until ctx ends.
