@@ -86,7 +86,7 @@ func (p *Publisher) groupOpts() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(p.cfg.Prefix + "process"),
 		kgo.ConsumeTopics(p.cfg.Topics.Inbox),
-		kgo.Balancers(p.cfg.Balancer),
+		kgo.Balancers(p.cfg.balancer),
 		kgo.SessionTimeout(p.cfg.timings.sessionTimeout),
 		kgo.HeartbeatInterval(p.cfg.timings.heartbeatInterval),
 		// The position is a record of case-state; the group's offsets follow for
@@ -95,6 +95,7 @@ func (p *Publisher) groupOpts() []kgo.Opt {
 		kgo.OnPartitionsAssigned(p.assigned),
 		kgo.OnPartitionsRevoked(p.revoked),
 		kgo.OnPartitionsLost(p.lost),
+		kgo.WithHooks(groupHook{p}),
 	}
 	if p.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(p.cfg.InstanceID))
@@ -115,16 +116,62 @@ func (p *Publisher) joinGroup() error {
 	return nil
 }
 
+// groupHook hears of errors that end a session with the group.
+type groupHook struct{ p *Publisher }
+
+// OnGroupManageError refuses to go on when another process joined with this
+// one's instance id. The client would try to rejoin for ever: the group knows the
+// id by the other's membership.
+func (h groupHook) OnGroupManageError(err error) {
+	if errors.Is(err, kerr.FencedInstanceID) {
+		h.p.refuse(&RefusedError{Reason: "another process has joined the consumer group as instance " + h.p.cfg.InstanceID +
+			"; every process needs an instance id of its own"})
+	}
+}
+
 // leaveGroup ends every owner, waits for them, and gives the partitions back at
 // once instead of after the session time-out.
 func (p *Publisher) leaveGroup(ctx context.Context) {
+	p.mu.Lock()
+	p.leaving = true
+	p.mu.Unlock()
+	member, _ := p.groupClient().GroupMetadata()
 	p.release(ctx, p.owned(), errStopped, p.cfg.timings.revokeTimeout)
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.closeTimeout)
 	defer cancel()
 	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
 		p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 	}
+	if p.cfg.InstanceID != "" {
+		if err := p.leaveAsInstance(ctx, member); err != nil {
+			p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
+		}
+	}
 	p.closeBounded(p.groupClient())
+}
+
+// leaveAsInstance gives up a static membership: the client does not, so that a
+// restart finds its partitions reserved, and nobody would work on them until
+// then. The member id makes it harmless when another process has the instance id
+// by now.
+func (p *Publisher) leaveAsInstance(ctx context.Context, member string) error {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = p.cfg.Prefix + "process"
+	leaving := kmsg.NewLeaveGroupRequestMember()
+	leaving.MemberID, leaving.InstanceID = member, &p.cfg.InstanceID
+	req.Members = append(req.Members, leaving)
+	resp, err := req.RequestWith(ctx, p.groupClient())
+	if err != nil {
+		return fmt.Errorf("leave as instance: %w", err)
+	}
+	code := resp.ErrorCode
+	if len(resp.Members) == 1 && code == 0 {
+		code = resp.Members[0].ErrorCode
+	}
+	if err := kerr.ErrorForCode(code); err != nil {
+		return fmt.Errorf("leave as instance: %w", err)
+	}
+	return nil
 }
 
 var (
@@ -138,6 +185,9 @@ func (p *Publisher) assigned(session context.Context, _ *kgo.Client, topics map[
 	p.health.setJoined(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.leaving {
+		return // the group gives it to another as soon as we have left
+	}
 	for _, partition := range topics[p.cfg.Topics.Inbox] {
 		if before := p.owners[partition]; before != nil {
 			// It left and came back before its old worker ended. The new one's

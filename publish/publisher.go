@@ -62,18 +62,20 @@ type Config struct {
 	// ForgetAfter is the age at which the state of a closed case is forgotten
 	// (default 217 days: source limit 150, inbox 7, dead letters 30, and 30 more).
 	ForgetAfter time.Duration
-	// InstanceID switches static membership on (KIP-345); "" leaves it off.
+	// InstanceID switches static membership on (KIP-345); "" leaves it off. A
+	// process that was killed and comes back within the session time-out goes on
+	// with its partitions at once. A stop that was asked for gives them away all
+	// the same. No two processes may have one id: the older is refused.
 	InstanceID string
-	// Balancer assigns the inbox's partitions (default cooperative-sticky).
-	Balancer kgo.GroupBalancer
 
 	Logger *slog.Logger
 	Meter  metric.Meter
 	Tracer trace.Tracer
 	Now    func() time.Time
 
-	retry   retryPolicy // tests shorten it
-	timings timings     // tests shorten them, all or none
+	retry    retryPolicy       // tests shorten it
+	timings  timings           // tests shorten them, all or none
+	balancer kgo.GroupBalancer // tests try the eager ones; cooperative-sticky stops only what moves
 }
 
 // timings of the publisher.
@@ -129,12 +131,14 @@ type Publisher struct {
 	bell     bell
 	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
 	count    int32       // partitions of the inbox; set once in Run
+	stateID  string      // of the topic case-state; set once in Run
 
-	mu     sync.Mutex
-	group  *kgo.Client      // guarded by mu
-	owners map[int32]*owner // guarded by mu
-	fatal  error            // guarded by mu: a RefusedError found by an owner
-	stop   context.CancelFunc
+	mu      sync.Mutex
+	group   *kgo.Client      // guarded by mu
+	owners  map[int32]*owner // guarded by mu
+	fatal   error            // guarded by mu: a RefusedError found by an owner
+	stop    context.CancelFunc
+	leaving bool // guarded by mu: no owner starts any more
 }
 
 // New checks cfg and starts nothing.
@@ -157,8 +161,8 @@ func New(cfg Config) (*Publisher, error) {
 	if cfg.ForgetAfter == 0 {
 		cfg.ForgetAfter = 217 * 24 * time.Hour
 	}
-	if cfg.Balancer == nil {
-		cfg.Balancer = kgo.CooperativeStickyBalancer()
+	if cfg.balancer == nil {
+		cfg.balancer = kgo.CooperativeStickyBalancer()
 	}
 	if cfg.retry.zero() {
 		cfg.retry = defaultRetryPolicy()
@@ -220,7 +224,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.count = seen.partitions
+	p.count, p.stateID = seen.partitions, seen.stateID
 	if err := p.joinGroup(); err != nil {
 		return err
 	}

@@ -20,9 +20,11 @@ import (
 // publishers that the test starts and stops.
 type stage struct {
 	t       *testing.T
-	cluster *kfake.Cluster
+	cluster *kfake.Cluster // nil on Apache Kafka
+	seeds   []string
 	client  *kgo.Client
 	topics  Topics
+	prefix  string
 	source  *source
 	log     *slog.Logger
 }
@@ -45,15 +47,19 @@ func newStage(t *testing.T, opts ...kfake.Opt) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	s := &stage{t: t, cluster: cluster, topics: topics, source: newSource(), log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	s := &stage{t: t, cluster: cluster, seeds: cluster.ListenAddrs(), topics: topics, prefix: "test.", source: newSource(), log: testLog(t)}
 	s.client = s.newClient()
 	return s
+}
+
+func testLog(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func (s *stage) newClient(opts ...kgo.Opt) *kgo.Client {
 	s.t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(s.cluster.ListenAddrs()...),
+		kgo.SeedBrokers(s.seeds...),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(0),
 	}, opts...)...)
@@ -67,9 +73,9 @@ func (s *stage) newClient(opts ...kgo.Opt) *kgo.Client {
 // config is the configuration of a publisher on this stage, with short pauses.
 func (s *stage) config() Config {
 	return Config{
-		Kafka:    []kgo.Opt{kgo.SeedBrokers(s.cluster.ListenAddrs()...)},
+		Kafka:    []kgo.Opt{kgo.SeedBrokers(s.seeds...)},
 		Topics:   s.topics,
-		Prefix:   "test.",
+		Prefix:   s.prefix,
 		Accounts: []Account{{ClientID: testClient, RegulatoryClass: schemas.RegulatoryClassGwG, Read: s.source.read}},
 		Encoder:  schemas.NewSingleObjectStatusEncoder(),
 		Logger:   s.log,
@@ -158,9 +164,27 @@ func count(n int) func([]*kgo.Record) bool {
 // events waits for n status events and checks the chain of every case.
 func (s *stage) events(n int) map[string][]schemas.StatusChanged {
 	s.t.Helper()
+	return s.chained(s.read(s.topics.Status, count(n)))
+}
+
+// eventsUntil is events for as long as enough, which is told how many events
+// each case has, says no.
+func (s *stage) eventsUntil(enough func(seen map[string]int) bool) map[string][]schemas.StatusChanged {
+	s.t.Helper()
+	return s.chained(s.read(s.topics.Status, func(recs []*kgo.Record) bool {
+		seen := make(map[string]int)
+		for _, rec := range recs {
+			seen[string(rec.Key)]++
+		}
+		return enough(seen)
+	}))
+}
+
+func (s *stage) chained(recs []*kgo.Record) map[string][]schemas.StatusChanged {
+	s.t.Helper()
 	byCase, last := make(map[string][]schemas.StatusChanged), make(map[string][32]byte)
 	decoder := schemas.NewStatusDecoder(nil)
-	for _, rec := range s.read(s.topics.Status, count(n)) {
+	for _, rec := range recs {
 		e, err := decoder.Decode(s.t.Context(), rec.Value)
 		if err != nil {
 			s.t.Fatal(err)

@@ -68,6 +68,7 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 			},
 			Prefix:          s.Topics.Prefix,
 			PublishProgress: s.Publish.Progress,
+			InstanceID:      s.Kafka.GroupInstanceID,
 			Logger:          logger,
 			Meter:           tel.Meter,
 			Tracer:          tel.Tracer,

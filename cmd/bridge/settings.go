@@ -38,10 +38,11 @@ type settings struct {
 }
 
 type kafkaSettings struct {
-	Brokers  list         `env:"BROKERS" need:"kafka" desc:"The brokers to start from, as host:port, separated by commas."`
-	ClientID string       `env:"CLIENT_ID" envDefault:"postident-bridge" desc:"The client id that brokers see in their logs, quotas and metrics."`
-	TLS      tlsSettings  `envPrefix:"TLS_"`
-	SASL     saslSettings `envPrefix:"SASL_"`
+	Brokers         list         `env:"BROKERS" need:"kafka" desc:"The brokers to start from, as host:port, separated by commas."`
+	ClientID        string       `env:"CLIENT_ID" envDefault:"postident-bridge" desc:"The client id that brokers see in their logs, quotas and metrics."`
+	GroupInstanceID string       `env:"GROUP_INSTANCE_ID" desc:"Makes the process role a static member of its consumer group (group.instance.id, KIP-345): after a kill, a process that is back within 10 s goes on with its partitions at once, where others would wait that long to take them over. A stop that was asked for hands over at once with or without it. Every process needs one of its own, e.g. the name of a StatefulSet's pod; of two with the same the older stops with an error."`
+	TLS             tlsSettings  `envPrefix:"TLS_"`
+	SASL            saslSettings `envPrefix:"SASL_"`
 }
 
 type tlsSettings struct {

@@ -38,6 +38,9 @@ var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
 // room for the longest name behind it (249 in all).
 var topicPrefixPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,200}$`)
 
+// instanceIDPattern is what Kafka's own clients allow: the rule of topics' names.
+var instanceIDPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
 // checkTogether checks what one field's tags cannot say.
 func (l *loader) checkTogether(s settings, needs []string) {
 	l.checkKafka(s.Kafka)
@@ -93,6 +96,9 @@ func (l *loader) checkKafka(k kafkaSettings) {
 		if !validBroker(b) {
 			l.wrong(envPrefix+"KAFKA_BROKERS", "%q is not host:port", b)
 		}
+	}
+	if id := k.GroupInstanceID; id != "" && (!instanceIDPattern.MatchString(id) || strings.Trim(id, ".") == "") {
+		l.wrong(envPrefix+"KAFKA_GROUP_INSTANCE_ID", "%q is no instance id: letters, digits, '.', '_', '-', at most 249, not only dots", id)
 	}
 	t := k.TLS
 	l.checkRoots(envPrefix+"KAFKA_TLS_CA", t.CA)

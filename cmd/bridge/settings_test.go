@@ -89,6 +89,7 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 			name: "values of every type", needs: everything,
 			environ: complete(
 				"BRIDGE_KAFKA_BROKERS=kafka,:9092,kafka:0,kafka:port",
+				"BRIDGE_KAFKA_GROUP_INSTANCE_ID=pod/0",
 				"BRIDGE_KAFKA_TLS_ENABLED=ja",
 				"BRIDGE_TOPIC_PREFIX=post/ident.",
 				"BRIDGE_SCHEMA_REGISTER=perhaps",
@@ -104,6 +105,7 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 			),
 			want: []string{
 				`BRIDGE_KAFKA_BROKERS: "kafka" is not host:port`,
+				`BRIDGE_KAFKA_GROUP_INSTANCE_ID: "pod/0" is no instance id: letters, digits, '.', '_', '-', at most 249, not only dots`,
 				`BRIDGE_KAFKA_TLS_ENABLED: "ja" is not true or false`,
 				`BRIDGE_TOPIC_PREFIX: "post/ident." is no beginning of a topic's name: letters, digits, '.', '_', '-', at most 200`,
 				`BRIDGE_SCHEMA_REGISTER: "perhaps" is not true or false`,
@@ -225,7 +227,7 @@ func TestSettingsAreRead(t *testing.T) {
 	t.Parallel()
 	s, _, err := loadSettings(complete(append(account2("TESTTKG1"),
 		"BRIDGE_WEBHOOK_ALLOWED_IPS=10.0.0.1, 2001:db8::/32", "BRIDGE_SHUTDOWN_DELAY=5s", "BRIDGE_ACCOUNT_2_RSA_BITS=2048",
-		"BRIDGE_PUBLISH_PROGRESS=true", "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318")...), needKafka, roleWebhook, roleProcess)
+		"BRIDGE_PUBLISH_PROGRESS=true", "BRIDGE_KAFKA_GROUP_INSTANCE_ID=bridge-0", "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318")...), needKafka, roleWebhook, roleProcess)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +239,7 @@ func TestSettingsAreRead(t *testing.T) {
 	}
 	want := []string{
 		"BRIDGE_KAFKA_BROKERS=kafka-1:9092,kafka-2:9092",
+		"BRIDGE_KAFKA_GROUP_INSTANCE_ID=bridge-0",
 		"BRIDGE_WEBHOOK_ALLOWED_IPS=10.0.0.1,2001:db8::/32",
 		"BRIDGE_PUBLISH_PROGRESS=true",
 		"BRIDGE_SHUTDOWN_DELAY=5s",
