@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -352,14 +353,32 @@ func (p *Publisher) counts(ctx context.Context) error {
 }
 
 // follow commits position to the group, for lag monitoring only: nothing reads
-// it back, so an error is only logged.
-func (p *Publisher) follow(ctx context.Context, partition int32, position int64) {
+// it back, so an error is only logged. It is a request of our own, because kgo's
+// commit waits for locks that a rebalance holds, whatever ctx says.
+func (p *Publisher) follow(ctx context.Context, inboxID string, partition int32, position int64) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.sessionTimeout)
 	defer cancel()
-	at := map[string]map[int32]kgo.EpochOffset{p.cfg.Topics.Inbox: {partition: {Epoch: -1, Offset: position}}}
-	p.groupClient().CommitOffsetsSync(ctx, at, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
-		if err != nil && ctx.Err() == nil {
-			p.cfg.Logger.DebugContext(ctx, "commit group offset", "error", err)
-		}
-	})
+	part := kmsg.NewOffsetCommitRequestTopicPartition()
+	part.Partition, part.Offset = partition, position
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic = p.cfg.Topics.Inbox
+	if id, err := uuid.Parse(inboxID); err == nil {
+		t.TopicID = id // newer brokers know the topic by it
+	}
+	t.Partitions = append(t.Partitions, part)
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Topics = append(req.Topics, t)
+	req.Group = p.cfg.Prefix + "process"
+	group := p.groupClient()
+	req.MemberID, req.Generation = group.GroupMetadata()
+	if p.cfg.InstanceID != "" {
+		req.InstanceID = &p.cfg.InstanceID
+	}
+	resp, err := req.RequestWith(ctx, group)
+	if err == nil && len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 {
+		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.cfg.Logger.DebugContext(ctx, "commit group offset", "error", err)
+	}
 }

@@ -33,6 +33,10 @@ func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(500 * time.Millisecond),
+		// With one partition a fetch session saves nothing, and its end holds up
+		// Close for a second when the broker does not answer; in franz-go 1.22 it
+		// also races with a fetch that a metadata update starts meanwhile.
+		kgo.DisableFetchSessions(),
 		kgo.DisableClientMetrics(),
 	}
 }

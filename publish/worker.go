@@ -203,7 +203,7 @@ func (w *worker) followGroup(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case position := <-w.followed:
-			w.p.follow(ctx, w.partition, position)
+			w.p.follow(ctx, w.inboxID, w.partition, position)
 			if !wait(ctx, time.Second) {
 				return
 			}

@@ -1,0 +1,144 @@
+package publish
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/schemas"
+)
+
+// lens tells the steps of a publisher by what its requests say. It sees every
+// request of a process, in order, from one goroutine at a time.
+type lens struct {
+	topics Topics
+	names  map[[16]byte]string
+	// barrier holds, by transactional id, whether its last produce was a barrier's.
+	barrier    map[string]bool
+	heartbeats int
+}
+
+func newLens(topics Topics, names map[[16]byte]string) *lens {
+	return &lens{topics: topics, names: names, barrier: make(map[string]bool)}
+}
+
+// look gives the name of the request's step, "" for none of ours.
+func (l *lens) look(req kmsg.Request) string {
+	switch req := req.(type) {
+	case *kmsg.FindCoordinatorRequest:
+		return "coordinator"
+	case *kmsg.JoinGroupRequest:
+		return "join"
+	case *kmsg.SyncGroupRequest:
+		return "assignment"
+	case *kmsg.HeartbeatRequest:
+		// Each owner asks once as it begins; kgo's own begin a second later.
+		if l.heartbeats++; l.heartbeats > matrixPartitions {
+			return "heartbeat"
+		}
+		return "membership"
+	case *kmsg.LeaveGroupRequest:
+		return "leave"
+	case *kmsg.OffsetCommitRequest:
+		return "note"
+	case *kmsg.ListOffsetsRequest:
+		return "list offsets"
+	case *kmsg.MetadataRequest:
+		if len(req.Topics) == 2 {
+			return "inspect"
+		}
+	case *kmsg.InitProducerIDRequest:
+		if req.TransactionalID != nil {
+			return "open"
+		}
+	case *kmsg.AddPartitionsToTxnRequest:
+		return "begin"
+	case *kmsg.ProduceRequest:
+		return l.lookProduce(req)
+	case *kmsg.EndTxnRequest:
+		if l.barrier[req.TransactionalID] {
+			return "barrier end"
+		}
+		return "end"
+	case *kmsg.FetchRequest:
+		return l.lookFetch(req)
+	}
+	return ""
+}
+
+func (l *lens) lookProduce(req *kmsg.ProduceRequest) string {
+	if req.TransactionID == nil {
+		return "send on"
+	}
+	barrier := false
+	for _, key := range producedKeys(req) {
+		barrier = barrier || key == schemas.BarrierKey
+	}
+	l.barrier[*req.TransactionID] = barrier
+	if barrier {
+		return "barrier"
+	}
+	return "produce"
+}
+
+func (l *lens) lookFetch(req *kmsg.FetchRequest) string {
+	for i := range req.Topics {
+		name := req.Topics[i].Topic
+		if name == "" {
+			name = l.names[req.Topics[i].TopicID]
+		}
+		switch {
+		case name == l.topics.CaseState && req.MaxBytes == lookupBytes:
+			return "look up"
+		case name == l.topics.CaseState:
+			return "restore"
+		case name == l.topics.Inbox:
+			return "fetch"
+		}
+	}
+	return ""
+}
+
+// producedKeys are the keys of all records of a produce.
+func producedKeys(req *kmsg.ProduceRequest) []string {
+	var keys []string
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			var batch kmsg.RecordBatch
+			if batch.ReadFrom(req.Topics[i].Partitions[j].Records) != nil {
+				continue
+			}
+			records := batch.Records
+			if codec := kgo.CompressionCodecType(batch.Attributes & 7); codec != kgo.CodecNone { //nolint:gosec // three bits
+				var err error
+				if records, err = kgo.DefaultDecompressor().Decompress(records, codec); err != nil {
+					continue
+				}
+			}
+			for range batch.NumRecords {
+				length, n := varint(records)
+				if n <= 0 || n+length > len(records) {
+					break
+				}
+				var rec kmsg.Record
+				if rec.ReadFrom(records[:n+length]) != nil {
+					break
+				}
+				keys = append(keys, string(rec.Key))
+				records = records[n+length:]
+			}
+		}
+	}
+	return keys
+}
+
+// varint reads a zigzag varint and says how many bytes it has.
+func varint(b []byte) (value, n int) {
+	var u uint64
+	for i := 0; i < len(b) && i < 10; i++ {
+		u |= uint64(b[i]&0x7f) << (7 * i)
+		if b[i] < 0x80 {
+			return int(u>>1) ^ -int(u&1), i + 1 //nolint:gosec // a length
+		}
+	}
+	return 0, 0
+}

@@ -1,0 +1,461 @@
+package publish
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/audit"
+	"postident-bridge/internal/sabotage"
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// scene is what the publishers of one cell meet: a broker, the source with its
+// truth, and someone who reads every topic along. It runs on a virtual clock as
+// well as on the real one.
+type scene struct {
+	t      *testing.T
+	dial   sabotage.Dial
+	seeds  []string
+	topics Topics
+	prefix string
+	names  map[[16]byte]string // of topics, by id
+	client *kgo.Client
+	log    *slog.Logger
+	base   time.Time // when the cases begin
+
+	mu     sync.Mutex
+	level  map[string]int // guarded by mu: how far each case has come
+	truth  []audit.Change // guarded by mu
+	seen   []*kgo.Record  // guarded by mu: committed records of all topics
+	poison []string       // guarded by mu: values that are no triggers
+	forged []string       // guarded by mu: case ids that the source does not know
+
+	actors []*actor
+}
+
+const matrixPartitions = 2
+
+// matrixRetry waits longer than any read may take (ReadDeadline), so that the
+// position never stands behind a case that went to the dead letters meanwhile.
+func matrixRetry() retryPolicy {
+	return retryPolicy{
+		Faults:   []time.Duration{15 * time.Second, 30 * time.Second},
+		Rechecks: []time.Duration{2 * time.Second, 10 * time.Second},
+	}
+}
+
+func newScene(t *testing.T, dial sabotage.Dial, seeds []string, prefix string) *scene {
+	t.Helper()
+	w := &scene{
+		t: t, dial: dial, seeds: seeds, prefix: prefix,
+		topics: Topics{Inbox: prefix + "inbox", CaseState: prefix + "case-state", Status: prefix + "status.v1", DeadLetter: prefix + "dead-letter"},
+		names:  make(map[[16]byte]string), level: make(map[string]int), base: time.Now().Truncate(time.Second).Add(-time.Hour),
+		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	w.client = w.newClient()
+	admin := kadm.NewClient(w.client)
+	all := []string{w.topics.Inbox, w.topics.CaseState, w.topics.Status, w.topics.DeadLetter}
+	if _, err := admin.CreateTopics(t.Context(), matrixPartitions, 1, nil, all...); err != nil {
+		t.Fatal(err)
+	}
+	details, err := admin.ListTopics(t.Context(), all...)
+	if err != nil || len(details) != len(all) || details.Error() != nil {
+		t.Fatal(err, details.Error())
+	}
+	for name, d := range details {
+		w.names[d.ID] = name
+	}
+	reader := w.newClient(kgo.ConsumeTopics(all...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(time.Second), kgo.DisableFetchSessions())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			records := reader.PollFetches(ctx).Records()
+			w.mu.Lock()
+			w.seen = append(w.seen, records...)
+			w.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+func (w *scene) kafka() []kgo.Opt {
+	return []kgo.Opt{kgo.SeedBrokers(w.seeds...), kgo.Dialer(w.dial)}
+}
+
+func (w *scene) newClient(opts ...kgo.Opt) *kgo.Client {
+	w.t.Helper()
+	client, err := kgo.NewClient(append(append(w.kafka(), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerLinger(0)), opts...)...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(client.Close)
+	return client
+}
+
+// caseAt is a case after n changes: attempts by AutoID, each pending first and
+// cancelled then. Every n differs from n-1 in one change.
+func (w *scene) caseAt(caseID string, n int) scr.Case {
+	c := scr.Case{CaseID: caseID, Status: scr.CaseStatus{Status: scr.CaseInProgress, Created: w.base, Modified: w.base.Add(time.Duration(n) * time.Minute)}}
+	for i := 1; i <= n; i += 2 {
+		ident := scr.Identification{
+			Method: scr.MethodAutoID, Primary: i+1 >= n, Status: scr.StatusReviewPending,
+			Created: w.base.Add(time.Duration(i) * time.Minute), Modified: w.base.Add(time.Duration(i) * time.Minute),
+		}
+		if i+1 <= n {
+			ident.Status, ident.Modified = scr.StatusCancelled, w.base.Add(time.Duration(i+1)*time.Minute)
+		}
+		c.Identifications = append(c.Identifications, ident)
+	}
+	return c
+}
+
+// move lets each case change once, and tells of it with a hook.
+func (w *scene) move(cases ...string) {
+	w.t.Helper()
+	for _, id := range cases {
+		w.moveSilently(id)
+		w.hook(id)
+	}
+}
+
+func (w *scene) moveSilently(caseID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.level[caseID]++
+	n := w.level[caseID]
+	idents := w.caseAt(caseID, n).Identifications
+	last := idents[len(idents)-1]
+	w.truth = append(w.truth, audit.Change{
+		ClientID: testClient, CaseID: caseID, CaseCreated: w.base, Method: last.Method, IdentCreated: last.Created,
+		Status: last.Status, Modified: last.Modified, Seen: true,
+		StatusType: string(scr.Classify(last.Method, last.Status, nil, nil).Type),
+	})
+}
+
+func (w *scene) hook(caseID string) {
+	w.t.Helper()
+	w.produce(w.client, &kgo.Record{Topic: w.topics.Inbox, Key: []byte(caseID), Value: w.trigger(caseID)})
+}
+
+func (w *scene) trigger(caseID string) []byte {
+	w.t.Helper()
+	value, err := schemas.EncodeTrigger(schemas.Trigger{ClientID: testClient, CaseID: caseID, Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return value
+}
+
+func (w *scene) produce(client *kgo.Client, rec *kgo.Record) {
+	w.t.Helper()
+	if err := client.ProduceSync(w.t.Context(), rec).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// badInput puts what goes to the dead letters into the inbox, and a trigger that
+// somebody else's partitioner misplaced.
+func (w *scene) badInput(misplaced string) {
+	w.t.Helper()
+	n := len(w.poison)
+	poison, forged := fmt.Sprintf("not ours %d", n), fmt.Sprintf("FORGED%d", n)
+	w.mu.Lock()
+	w.poison, w.forged = append(w.poison, poison), append(w.forged, forged)
+	w.mu.Unlock()
+	w.produce(w.client, &kgo.Record{Topic: w.topics.Inbox, Key: []byte(poison), Value: []byte(poison)})
+	w.hook(forged)
+	w.moveSilently(misplaced)
+	manual := w.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	w.produce(manual, &kgo.Record{
+		Topic: w.topics.Inbox, Partition: (partitionOf(misplaced, matrixPartitions) + 1) % matrixPartitions,
+		Key: []byte(misplaced), Value: w.trigger(misplaced),
+	})
+}
+
+func (w *scene) read(caseID string) (scr.Case, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.level[caseID]
+	if n == 0 {
+		return scr.Case{}, &scr.NotYetError{}
+	}
+	return w.caseAt(caseID, n), nil
+}
+
+// actor is one process with a publisher in it.
+type actor struct {
+	*sabotage.Process
+	publisher *Publisher
+	cancel    context.CancelFunc
+	ended     chan error
+}
+
+// start starts a process; arm may be nil.
+func (w *scene) start(name string, arm func(*sabotage.Process)) *actor {
+	w.t.Helper()
+	a := &actor{Process: sabotage.NewProcess(w.dial), ended: make(chan error, 1)}
+	if arm != nil {
+		arm(a.Process)
+	}
+	var err error
+	a.publisher, err = New(Config{
+		Kafka:  []kgo.Opt{kgo.SeedBrokers(w.seeds...), kgo.Dialer(a.Dial), kgo.ClientID(name)},
+		Topics: w.topics, Prefix: w.prefix,
+		Accounts: []Account{{ClientID: testClient, RegulatoryClass: schemas.RegulatoryClassGwG, Read: func(ctx context.Context, caseID string) (c scr.Case, err error) {
+			if fault := a.Step(ctx, "read", func() { c, err = w.read(caseID) }); fault != nil {
+				return scr.Case{}, &scr.UnavailableError{Err: fault}
+			}
+			return c, err
+		}}},
+		Encoder: schemas.NewSingleObjectStatusEncoder(),
+		Logger:  slog.New(&steppingHandler{Handler: w.log.Handler().WithAttrs([]slog.Attr{slog.String("process", name)}), process: a.Process}),
+		retry:   matrixRetry(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	w.t.Cleanup(func() { a.Close(); cancel() })
+	go func() { a.ended <- a.publisher.Run(ctx) }()
+	w.actors = append(w.actors, a)
+	return a
+}
+
+// steppingHandler makes a step of the one line that is logged where a trigger is
+// decoded in vain: a pure step has no other sign outside.
+type steppingHandler struct {
+	slog.Handler
+	process *sabotage.Process
+}
+
+func (h *steppingHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "trigger cannot be read" {
+		if err := h.process.Step(ctx, "decode", func() {}); err != nil {
+			return nil //nolint:nilerr // the process is dead: nobody reads its log
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h *steppingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &steppingHandler{Handler: h.Handler.WithAttrs(attrs), process: h.process}
+}
+
+// takenOver says what keeps the process from working on every partition.
+func (a *actor) takenOver() string {
+	a.publisher.mu.Lock()
+	defer a.publisher.mu.Unlock()
+	for p := range int32(matrixPartitions) {
+		if o := a.publisher.owners[p]; o == nil || !o.works() {
+			return fmt.Sprintf("partition %d is not worked on", p)
+		}
+	}
+	return ""
+}
+
+// stop ends a process in good order.
+func (a *actor) stop() error {
+	a.cancel()
+	return <-a.ended
+}
+
+// await waits until a condition holds.
+func (w *scene) await(what string, holds func() string) {
+	w.t.Helper()
+	deadline := time.NewTimer(5 * time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		lacks := holds()
+		if lacks == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			w.t.Fatalf("%s: %s", what, lacks)
+		}
+	}
+}
+
+func (w *scene) of(topic string) []*kgo.Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var of []*kgo.Record
+	for _, rec := range w.seen {
+		if rec.Topic == topic {
+			of = append(of, rec)
+		}
+	}
+	return of
+}
+
+// awaitTold waits until there are as many events as changes.
+func (w *scene) awaitTold() {
+	w.t.Helper()
+	w.await("events", func() string {
+		w.mu.Lock()
+		want := len(w.truth)
+		w.mu.Unlock()
+		if got := len(w.of(w.topics.Status)); got < want {
+			return fmt.Sprintf("%d of %d changes told", got, want)
+		}
+		return ""
+	})
+}
+
+// unsettled says what is still to be done, "" when nothing is.
+func (w *scene) unsettled() string {
+	if got, want := len(w.of(w.topics.DeadLetter)), len(w.poison)+len(w.forged); got < want {
+		return fmt.Sprintf("%d of %d dead letters", got, want)
+	}
+	ends := make(map[int32]int64)
+	for _, rec := range w.of(w.topics.Inbox) {
+		ends[rec.Partition] = max(ends[rec.Partition], rec.Offset+1)
+	}
+	positions := make(map[int32]int64)
+	for at, rec := range w.states() {
+		switch {
+		case at.key == schemas.PositionKey:
+			position, err := schemas.DecodePosition(rec.Value)
+			if err != nil {
+				return err.Error()
+			}
+			positions[at.partition] = position.Offset
+		case at.key != schemas.BarrierKey && rec.Value != nil:
+			if state, err := schemas.DecodeCaseState(rec.Value); err != nil || state.Retry != nil {
+				return fmt.Sprintf("case %s waits for a retry, %v", at.key, err)
+			}
+		}
+	}
+	followed, err := kadm.NewClient(w.client).FetchOffsets(w.t.Context(), w.prefix+"process")
+	if err != nil {
+		return err.Error()
+	}
+	for partition, end := range ends {
+		if positions[partition] != end {
+			return fmt.Sprintf("position of %d is %d of %d", partition, positions[partition], end)
+		}
+		if at, _ := followed.Lookup(w.topics.Inbox, partition); at.At != end {
+			return fmt.Sprintf("the group's offset of %d is %d of %d", partition, at.At, end)
+		}
+	}
+	return ""
+}
+
+// place is where a state stands.
+type place struct {
+	partition int32
+	key       string
+}
+
+// states are the newest records of case-state.
+func (w *scene) states() map[place]*kgo.Record {
+	states := make(map[place]*kgo.Record)
+	for _, rec := range w.of(w.topics.CaseState) {
+		at := place{rec.Partition, string(rec.Key)}
+		if before := states[at]; before == nil || rec.Offset > before.Offset {
+			states[at] = rec
+		}
+	}
+	return states
+}
+
+// judge compares all topics with the truth.
+func (w *scene) judge() {
+	w.t.Helper()
+	events, err := audit.ReadStatus(w.t.Context(), w.kafka(), w.topics.Status, schemas.NewStatusDecoder(nil))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	report := audit.CompareWith(w.truth, events, audit.Options{
+		Strict: true, RequireAll: true, Partitions: matrixPartitions,
+		Classes: map[string]schemas.RegulatoryClass{testClient: schemas.RegulatoryClassGwG},
+	})
+	if err := report.Err(); err != nil {
+		w.t.Error(err)
+	}
+	w.judgeLetters()
+	w.judgeStates(events)
+}
+
+// judgeLetters: each bad trigger has exactly one dead letter, unchanged.
+func (w *scene) judgeLetters() {
+	w.t.Helper()
+	var got, want []string
+	for _, rec := range w.of(w.topics.DeadLetter) {
+		got = append(got, string(rec.Key)+" "+header(rec, "postident.error.reason"))
+		if trigger, err := schemas.DecodeTrigger(rec.Value); err == nil && trigger.CaseID != string(rec.Key) || err != nil && !slices.Contains(w.poison, string(rec.Value)) {
+			w.t.Errorf("dead letter of %s is not its trigger", rec.Key)
+		}
+	}
+	for _, id := range w.forged {
+		want = append(want, id+" not_found")
+	}
+	for _, value := range w.poison {
+		want = append(want, value+" "+reasonUnreadable)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		w.t.Errorf("dead letters: got %s, want %s", strings.Join(got, ", "), strings.Join(want, ", "))
+	}
+}
+
+// judgeStates: case-state says of every case what the status topic says, nothing
+// of any other, and nothing waits.
+func (w *scene) judgeStates(events []audit.Published) {
+	w.t.Helper()
+	type last struct {
+		sequence int64
+		hash     [sha256.Size]byte
+	}
+	told := make(map[string]last)
+	for i := range events {
+		if e := &events[i]; e.Event.Sequence > told[e.Event.CaseID].sequence {
+			told[e.Event.CaseID] = last{e.Event.Sequence, sha256.Sum256(e.Value)}
+		}
+	}
+	if lacks := w.unsettled(); lacks != "" {
+		w.t.Errorf("case-state: %s", lacks)
+	}
+	for at, rec := range w.states() {
+		if at.key == schemas.BarrierKey || at.key == schemas.PositionKey || rec.Value == nil {
+			continue
+		}
+		state, err := schemas.DecodeCaseState(rec.Value)
+		if err != nil {
+			w.t.Errorf("state of %s: %v", at.key, err)
+			continue
+		}
+		want, known := told[state.CaseID]
+		if !known || at.key != stateKey(testClient, state.CaseID) || at.partition != partitionOf(state.CaseID, matrixPartitions) {
+			w.t.Errorf("state of %s in partition %d belongs to no event", at.key, at.partition)
+			continue
+		}
+		if state.Sequence != want.sequence || state.LastEventHash == nil || string((*state.LastEventHash)[:]) != string(want.hash[:]) {
+			w.t.Errorf("state of %s is at sequence %d, the topic at %d, or has another hash", at.key, state.Sequence, want.sequence)
+		}
+		delete(told, state.CaseID)
+	}
+	for id := range told {
+		w.t.Errorf("case %s has events and no state", id)
+	}
+}
