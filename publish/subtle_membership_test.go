@@ -33,7 +33,7 @@ func TestEveryBalancerAndMembershipHandsOver(t *testing.T) {
 			name := fmt.Sprintf("%s, static %t", balancer().ProtocolName(), static)
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				onBoth(t, func(t *testing.T, s *stage) { s.handOver(balancer(), static) })
+				onBoth(t, func(s *stage) { s.handOver(balancer(), static) })
 			})
 		}
 	}
@@ -92,7 +92,8 @@ func (s *stage) handOver(balancer kgo.GroupBalancer, static bool) {
 // and ends; it does not fight for the place.
 func TestSecondProcessWithOneInstanceIDEndsTheFirst(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(s *stage) {
+		t := s.t
 		w := newWire()
 		cfg := w.through(s.config())
 		cfg.InstanceID, cfg.timings = "one", s.soon()
@@ -127,7 +128,7 @@ func TestSecondProcessWithOneInstanceIDEndsTheFirst(t *testing.T) {
 // a stranger, and the owner takes over again, however often.
 func TestStrayInitialisationCostsNothing(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(s *stage) {
 		cfg := s.config()
 		cfg.timings = s.soon()
 		s.run(cfg)
@@ -148,7 +149,8 @@ func TestStrayInitialisationCostsNothing(t *testing.T) {
 // must not open its producer: it would only fence its successor.
 func TestFencedOwnerThatDoesNotCountOpensNothing(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(s *stage) {
+		t := s.t
 		w := newWire()
 		cfg := w.through(s.config())
 		cfg.timings = s.soon()

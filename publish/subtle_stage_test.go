@@ -43,15 +43,15 @@ func newStageOn(t *testing.T, seeds []string) *stage {
 
 // onBoth runs a test on kfake and on Apache Kafka, which differ in what a stale
 // epoch may do and in how long a transaction takes to end.
-func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
+func onBoth(t *testing.T, test func(s *stage)) {
 	t.Helper()
 	t.Run("kfake", func(t *testing.T) {
 		t.Parallel()
-		test(t, newStage(t, kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "100"})))
+		test(newStage(t, kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "100"})))
 	})
 	t.Run("Apache Kafka", func(t *testing.T) {
 		t.Parallel()
-		test(t, newKafkaStage(t))
+		test(newKafkaStage(t))
 	})
 }
 
@@ -83,6 +83,8 @@ func (s *stage) worker(cfg Config, partition int32) (ended <-chan error, stop fu
 	s.t.Cleanup(func() { _ = stop() })
 	return done, stop
 }
+
+func (s *stage) admin() *kadm.Client { return kadm.NewClient(s.client) }
 
 // inPartition names n cases of one partition.
 func inPartition(partition int32, n int) []string {
@@ -154,6 +156,7 @@ type wire struct {
 	sent  map[kmsg.Key]int   // guarded by mu: requests that were written
 	conns map[net.Conn]bool  // guarded by mu
 	dead  bool               // guarded by mu: cut off for good
+	lies  int                // guarded by mu: so many answers to EndTxn will name an error
 }
 
 // hold keeps one kind of request, or its answers, back until it is released.
@@ -172,10 +175,12 @@ func newWire() *wire {
 // holdRequests keeps back the requests of a kind, but for the first after of
 // them; holdAnswers lets them through and keeps the answers.
 func (w *wire) holdRequests(t *testing.T, key kmsg.Key, after int) *hold {
+	t.Helper()
 	return w.hold(t, key, &hold{after: after})
 }
 
 func (w *wire) holdAnswers(t *testing.T, key kmsg.Key, after int) *hold {
+	t.Helper()
 	return w.hold(t, key, &hold{after: after, answers: true})
 }
 
@@ -207,6 +212,20 @@ func (w *wire) cut() {
 	for conn := range w.conns {
 		_ = conn.Close()
 	}
+}
+
+// lie puts an error in place of the broker's word on the next n transactions.
+func (w *wire) lie(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lies = n
+}
+
+// lied says whether all lies were told.
+func (w *wire) lied() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lies == 0
 }
 
 func (w *wire) count(key kmsg.Key) int {
@@ -257,10 +276,19 @@ type wiredConn struct {
 	net.Conn
 	wire *wire
 	mu   sync.Mutex
-	held *hold // guarded by mu: keeps the next answer back
+	held *hold            // guarded by mu: keeps the next answer back
+	ends map[[4]byte]bool // guarded by mu: correlation ids of EndTxn under way
 }
 
 func (c *wiredConn) Write(request []byte) (int, error) {
+	if len(request) >= 12 && kmsg.Key(binary.BigEndian.Uint16(request[4:])) == kmsg.EndTxn {
+		c.mu.Lock()
+		if c.ends == nil {
+			c.ends = make(map[[4]byte]bool)
+		}
+		c.ends[[4]byte(request[8:12])] = true
+		c.mu.Unlock()
+	}
 	if h := c.wire.passes(request); h != nil {
 		if !h.answers {
 			<-h.release
@@ -282,7 +310,33 @@ func (c *wiredConn) Read(p []byte) (int, error) {
 	if h != nil {
 		<-h.release
 	}
+	if err == nil {
+		c.distort(p[:n])
+	}
 	return n, err
+}
+
+// distort has answers to EndTxn name an error, if a lie is wanted. Each begins
+// with its length, the correlation id, no tags, the throttle time, and the
+// error's code. What is read begins with an answer: those of a connection that
+// transactions end on are short.
+func (c *wiredConn) distort(read []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(read) >= 15 {
+		id := [4]byte(read[4:])
+		if c.ends[id] {
+			delete(c.ends, id)
+			c.wire.mu.Lock()
+			if c.wire.lies > 0 {
+				c.wire.lies--
+				binary.BigEndian.PutUint16(read[13:], 0xffff) // UNKNOWN_SERVER_ERROR
+			}
+			c.wire.mu.Unlock()
+		}
+		length := 4 + int(binary.BigEndian.Uint32(read))
+		read = read[min(length, len(read)):]
+	}
 }
 
 func (c *wiredConn) Close() error {
