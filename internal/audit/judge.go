@@ -151,11 +151,9 @@ func Judge(ctx context.Context, e Evidence) (Verdict, error) {
 		j.dump = &dump
 	}
 	for _, name := range j.topics.all() {
-		t := j.dump.topic(name)
-		if t == nil {
+		if j.dump.topic(name) == nil {
 			return Verdict{}, fmt.Errorf("judge: no topic %s in the dump", name)
 		}
-		j.verdict.Topics = append(j.verdict.Topics, count(t))
 	}
 	status := j.dump.topic(j.topics.status)
 	events, unreadable, err := status.events(ctx, schemas.NewStatusDecoder(e.Schema))
@@ -178,7 +176,7 @@ func Judge(ctx context.Context, e Evidence) (Verdict, error) {
 	if err := j.search(); err != nil {
 		return Verdict{}, err
 	}
-	j.verdict.Waiting, j.verdict.Open = j.waiting, j.open
+	j.verdict.Topics, j.verdict.Waiting, j.verdict.Open = j.dump.Counts(), j.waiting, j.open
 	return j.verdict, nil
 }
 
@@ -191,15 +189,20 @@ type judgement struct {
 	waiting, open int
 }
 
-func count(t *TopicDump) TopicCount {
-	c := TopicCount{Name: t.Name}
-	t.each(func(_ *PartitionDump, r *Record) {
-		if !r.Control {
-			c.Records++
-		}
-		if r.Visible {
-			c.Visible++
-		}
-	})
-	return c
+// Counts says what the topics hold.
+func (d *Dump) Counts() []TopicCount {
+	counts := make([]TopicCount, len(d.Topics))
+	for i := range d.Topics {
+		c := &counts[i]
+		c.Name = d.Topics[i].Name
+		d.Topics[i].each(func(_ *PartitionDump, r *Record) {
+			if !r.Control {
+				c.Records++
+			}
+			if r.Visible {
+				c.Visible++
+			}
+		})
+	}
+	return counts
 }

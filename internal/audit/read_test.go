@@ -45,16 +45,16 @@ func record(p audit.Published) *kgo.Record {
 }
 
 // transact writes records in one transaction and commits or aborts it.
-func transact(t testing.TB, cl *kgo.Client, commit kgo.TransactionEndTry, records ...*kgo.Record) {
-	t.Helper()
+func transact(tb testing.TB, cl *kgo.Client, commit kgo.TransactionEndTry, records ...*kgo.Record) {
+	tb.Helper()
 	if err := cl.BeginTransaction(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
-		t.Fatal(err)
+	if err := cl.ProduceSync(tb.Context(), records...).FirstErr(); err != nil {
+		tb.Fatal(err)
 	}
-	if err := cl.EndTransaction(t.Context(), commit); err != nil {
-		t.Fatal(err)
+	if err := cl.EndTransaction(tb.Context(), commit); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -64,6 +64,15 @@ var kindNames = [kinds]string{
 	"unreadable", "aborted shown", "unfenced", "webhooks lost", "states differ", "dead letters", "unfinished", "canaries", "secrets",
 }
 
+// Kinds are all kinds, in the order of a report.
+func Kinds() []Kind {
+	all := make([]Kind, kinds)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
 // String is the kind as a report counts it.
 func (k Kind) String() string {
 	if k < 0 || int(k) >= kinds {

@@ -11,8 +11,8 @@ import (
 // numbers, the dkk) has a mark that fits it.
 const (
 	markText   = "CANARY-"
-	markPostal = "CNRY-"   // postal codes have at most 11 characters
-	markPhone  = "4999900" // after the +
+	markPostal = "CNRY-"     // postal codes have at most 11 characters
+	markPhone  = "499990000" // after the +; seven digits stand in many a log by chance
 	markDKK    = "CA4A27CA4A27"
 	markBinary = "Q0FOQVJZ" // base64 of CANARY
 )
@@ -60,7 +60,7 @@ func (c *simCase) birthDate() string { return c.canaryDate(firstBirthYear + c.se
 
 func (c *simCase) postalCode() string { return fmt.Sprintf(markPostal+"%06d", c.serial%1_000_000) }
 
-func (c *simCase) phone() string { return fmt.Sprintf("+"+markPhone+"%08d", c.serial%100_000_000) }
+func (c *simCase) phone() string { return fmt.Sprintf("+"+markPhone+"%06d", c.serial%1_000_000) }
 
 func (c *simCase) dkk() string { return fmt.Sprintf(markDKK+"%052X", c.serial) }
 
