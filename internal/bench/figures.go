@@ -5,5 +5,7 @@ package bench
 func Figures() []Figure {
 	return []Figure{
 		webhookFigure(),
+		publisherFigure(),
+		observationFigure(),
 	}
 }
