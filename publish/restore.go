@@ -215,6 +215,11 @@ func (w *worker) inboxBounds(ctx context.Context) (first, end int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
+	if seen.stateID != w.p.stateID {
+		// The table was read from a topic that knows nothing: the next event of each
+		// case would be its first. The watch may not have noticed yet.
+		return 0, 0, w.p.stateRecreated()
+	}
 	w.inboxID, w.stateID = seen.inboxID, seen.stateID
 	if first, err = w.listOffset(ctx, -2); err != nil {
 		return 0, 0, err

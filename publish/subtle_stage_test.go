@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -348,6 +349,6 @@ func (c *wiredConn) Close() error {
 
 // through is a configuration whose clients go through the wire.
 func (w *wire) through(cfg Config) Config {
-	cfg.Kafka = append(cfg.Kafka[:len(cfg.Kafka):len(cfg.Kafka)], kgo.Dialer(w.dial), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }))
+	cfg.Kafka = append(slices.Clip(cfg.Kafka), kgo.Dialer(w.dial), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }))
 	return cfg
 }

@@ -140,9 +140,7 @@ func (p *Publisher) watchTopics(ctx context.Context, before topology) {
 			return
 		}
 		if seen.stateID != before.stateID {
-			// What was published is not known any more: going on would publish all
-			// of it again.
-			p.refuse(&RefusedError{Reason: "topic " + p.cfg.Topics.CaseState + " was recreated while running"})
+			p.refuse(p.stateRecreated())
 			return
 		}
 		if seen.inboxID != before.inboxID {
@@ -151,6 +149,12 @@ func (p *Publisher) watchTopics(ctx context.Context, before topology) {
 		}
 		before = seen
 	}
+}
+
+// stateRecreated says that what was published is not known any more: going on
+// would publish all of it again.
+func (p *Publisher) stateRecreated() *RefusedError {
+	return &RefusedError{Reason: "topic " + p.cfg.Topics.CaseState + " was recreated while running"}
 }
 
 var errRecreated = errors.New("topic was recreated")
