@@ -105,6 +105,10 @@ type truthChange struct {
 	next *truthChange
 	told *Published
 	due  bool // an event by the rules
+	// stands: the last event of the identification before this change tells this
+	// very state. What came in between was not told, so that whoever looks finds
+	// nothing but a newer modified, which alone is no event.
+	stands bool
 }
 
 func (c *comparison) readTruth(truth []Change) {
@@ -305,6 +309,7 @@ func (c *comparison) checkTold(change *truthChange, p *Published) {
 // findLost looks for changes that should have an event.
 func (c *comparison) findLost() {
 	for _, t := range c.order {
+		t.findStanding()
 		for _, change := range t.changes {
 			switch {
 			case !change.due || change.told != nil:
@@ -324,11 +329,28 @@ func (c *comparison) findLost() {
 	}
 }
 
-// wentOn reports whether a later state of the identification was told, or was
-// seen and had nothing to be told.
+// findStanding finds the changes that brought back what was told last.
+func (t *caseTruth) findStanding() {
+	told := make(map[identKey]stateKey)
+	for _, change := range t.changes {
+		state := change.stateKey()
+		last, known := told[change.ident]
+		change.stands = known && last == state
+		if change.told != nil {
+			told[change.ident] = state
+		}
+	}
+}
+
+// wentOn reports whether nothing of a change was left to be told: its state was
+// told before and stands, or a later state of the identification stands, was
+// told, or was seen and had nothing to be told.
 func (t *truthChange) wentOn() bool {
+	if t.stands {
+		return true
+	}
 	for next := t.next; next != nil; next = next.next {
-		if next.told != nil || next.Seen && !next.due {
+		if next.told != nil || next.Seen && (!next.due || next.stands) {
 			return true
 		}
 	}

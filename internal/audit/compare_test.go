@@ -441,6 +441,20 @@ func TestCompareTellsLostFromSupersededFromUnseen(t *testing.T) {
 			truth: []audit.Change{coupon, review, success}, written: []audit.Change{success},
 			strict: map[string]int{"lost": 2}, requireAll: map[string]int{"lost": 2}, superseded: 2, changes: 3, progressChanges: 3,
 		},
+		"a state came back before anybody told what lay between": {
+			truth: []audit.Change{coupon, review, with(coupon, later(70))}, written: []audit.Change{coupon},
+			strict: map[string]int{"lost": 2}, requireAll: map[string]int{"lost": 2}, superseded: 2, changes: 3, progressChanges: 3,
+		},
+		"a state came back, and nobody saw it": {
+			truth: []audit.Change{coupon, review, with(coupon, later(70), unseen)}, written: []audit.Change{coupon},
+			lax: map[string]int{"lost": 1}, strict: map[string]int{"lost": 1}, requireAll: map[string]int{"lost": 2}, progress: map[string]int{"lost": 1},
+			unseenCount: 1, changes: 3, progressChanges: 3,
+		},
+		"a state came back after what lay between was told": {
+			truth: []audit.Change{coupon, review, with(coupon, later(70))}, written: []audit.Change{coupon, review},
+			lax: map[string]int{"lost": 1}, strict: map[string]int{"lost": 1}, requireAll: map[string]int{"lost": 1}, progress: map[string]int{"lost": 1},
+			changes: 3, progressChanges: 3,
+		},
 		"another identification went on": {
 			truth: []audit.Change{coupon, other}, written: []audit.Change{other},
 			lax: map[string]int{"lost": 1}, strict: map[string]int{"lost": 1}, requireAll: map[string]int{"lost": 1}, progress: map[string]int{"lost": 1},

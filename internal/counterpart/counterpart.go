@@ -40,6 +40,14 @@ func outcome(tb testing.TB, kind string, err error) {
 	report(tb, "ran", kind, "")
 }
 
+// WithKafka runs what starts brokers of its own by package testbed, and fits its
+// outcome to the test, as if the test had started them.
+func WithKafka(tb testing.TB, run func() error) {
+	tb.Helper()
+	unlessShort(tb, reportKafka)
+	outcome(tb, reportKafka, run())
+}
+
 // unlessShort skips the test under -short.
 func unlessShort(tb testing.TB, kind string) {
 	tb.Helper()

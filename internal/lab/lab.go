@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/schemas"
 )
 
 // Config says what to do to the bridges.
@@ -20,6 +21,8 @@ type Config struct {
 	// Faults is how many befall them; Kinds restricts them, nil means all.
 	Faults int
 	Kinds  []Kind
+	// Rounds are a plan of one's own, in the place of a drawn one.
+	Rounds []Round
 	// Window is how many cases walk in the closed loop, Free how many start in a
 	// second besides.
 	Window int
@@ -32,6 +35,9 @@ type Config struct {
 
 // Plan is the faults that are to befall the bridges.
 func (c Config) Plan() ([]Round, error) {
+	if len(c.Rounds) > 0 {
+		return c.Rounds, nil
+	}
 	return NewPlan(PlanOptions{
 		Seed: c.World.Seed, Faults: c.Faults, Brokers: c.World.Brokers, Processes: c.World.Processes, Accounts: accounts, Kinds: c.Kinds,
 	})
@@ -46,7 +52,8 @@ type Summary struct {
 	Tried     map[Kind]int  `json:"tried"`
 	Took      time.Duration `json:"took"`
 	Cases     int           `json:"cases"`
-	Hooks     int           `json:"hooks"` // answered 200
+	Hooks     int           `json:"hooks"`         // answered 200
+	Searched  int64         `json:"searchedBytes"` // for canaries and secrets
 	Resent    int           `json:"resent"`
 	Changes   int           `json:"changes"`
 	Events    int           `json:"events"`
@@ -77,8 +84,8 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 	err := r.play(ctx)
 	failed := err != nil || !r.summary.Clean()
-	if r.world.kafka != nil && failed && ctx.Err() == nil {
-		err = errors.Join(err, r.keepTopics(ctx))
+	if failed && ctx.Err() == nil {
+		err = errors.Join(err, r.keep(ctx))
 	}
 	err = errors.Join(err, r.world.close(ctx))
 	r.summary.Took = time.Since(r.begun).Round(time.Second)
@@ -111,7 +118,7 @@ func (r *run) play(ctx context.Context) error {
 		return err
 	}
 	r.load = &load{
-		sim: w.sim, accounts: w.accounts, decoder: w.decoder, hook: w.hook,
+		sim: w.sim, accounts: w.accounts, decoder: schemas.NewStatusDecoder(w.schema), hook: w.hook,
 		window: r.cfg.Window, dwell: loopDwell, free: r.cfg.Free,
 	}
 	if err := r.load.start(ctx, w.opts()); err != nil {
@@ -122,7 +129,7 @@ func (r *run) play(ctx context.Context) error {
 	if err := await(ctx, time.Minute, r.flowing); err != nil {
 		return err
 	}
-	r.say("events flow; %d faults of seed %d follow", r.cfg.Faults, w.cfg.Seed)
+	r.say("events flow; the faults of seed %d follow", w.cfg.Seed)
 	n := &nemesis{world: w, began: r.began, healed: func(Fault) {}}
 	if err := n.run(ctx, rounds); err != nil {
 		return err
@@ -178,47 +185,44 @@ func (r *run) conclude(ctx context.Context) error {
 		return err
 	}
 	r.find(crashes...)
-	events, err := audit.ReadStatus(ctx, w.opts(), topicStatus, w.decoder)
+	evidence, err := w.evidence(r.load, metrics)
 	if err != nil {
 		return err
 	}
-	truth := r.load.promised()
-	report := w.judge(truth, events)
-	for _, finding := range report.Findings {
+	dump, err := audit.TakeDump(ctx, w.opts(), topicPrefix)
+	if err != nil {
+		return err
+	}
+	evidence.Dump = &dump
+	verdict, err := audit.Judge(ctx, evidence)
+	if err != nil {
+		return err
+	}
+	for _, finding := range verdict.Findings {
 		r.find(finding.String())
 	}
-	leaks, err := w.leaks(ctx, metrics)
-	if err != nil {
-		return err
-	}
-	r.find(leaks...)
 	p, err := r.load.progress()
 	if err != nil {
 		r.find(err.Error())
 	}
 	s := &r.summary
-	s.Changes, s.Events, s.Cases, s.Resent = report.Changes, report.Events, w.sim.Status().Cases, p.Resent
-	s.Hooks = len(accepted(w.sim.Attempts()))
-	s.Verdict = fmt.Sprintf("%s, %d canaries", report.String(), len(leaks))
+	s.Changes, s.Events, s.Cases, s.Resent = verdict.Changes, verdict.Events, w.sim.Status().Cases, p.Resent
+	s.Hooks, s.Searched, s.Verdict = verdict.Accepted, verdict.Searched, verdict.String()
 	return nil
 }
 
 func (r *run) find(findings ...string) { r.summary.Findings = append(r.summary.Findings, findings...) }
 
-func (r *run) keepTopics(ctx context.Context) error {
-	dir := filepath.Join(r.world.cfg.Dir, "topics")
-	var errs []error
-	for _, topic := range []string{topicInbox, topicState, topicStatus, topicLetter} {
-		errs = append(errs, r.world.dump(ctx, topic, dir))
+// keep writes everything down that a post-mortem or another verdict needs.
+func (r *run) keep(ctx context.Context) error {
+	if r.load == nil {
+		return nil
 	}
-	if r.load != nil {
-		truth, err := json.MarshalIndent(r.load.truth(), "", " ")
-		if err == nil {
-			err = os.WriteFile(filepath.Join(r.world.cfg.Dir, "truth.json"), truth, 0o600)
-		}
-		errs = append(errs, err)
+	evidence, err := r.world.evidence(r.load, []byte("none: the run failed"))
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return evidence.Save(ctx, r.world.cfg.Dir)
 }
 
 func (r *run) write() error {

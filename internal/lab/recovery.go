@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/schemas"
 )
 
 // RecoveryConfig says how often to take a bridge away.
@@ -176,7 +178,7 @@ func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 		return err
 	}
 	r.load = &load{
-		sim: w.sim, accounts: w.accounts, decoder: w.decoder, hook: w.hook,
+		sim: w.sim, accounts: w.accounts, decoder: schemas.NewStatusDecoder(w.schema), hook: w.hook,
 		window: r.cfg.Window, dwell: recoveryDwell, observe: r.watch.observe,
 	}
 	if err := r.load.start(ctx, w.opts()); err != nil {

@@ -35,24 +35,6 @@ func (l *load) promised() []audit.Change {
 	return truth
 }
 
-// told is a line of the truth of a failed run.
-type told struct {
-	scrsim.Change
-
-	Promised bool `json:"promised"`
-}
-
-// truth is what happened, with what was promised of it.
-func (l *load) truth() []told {
-	promised := l.promised()
-	changes := l.sim.Truth()
-	truth := make([]told, min(len(changes), len(promised)))
-	for i := range truth {
-		truth[i] = told{Change: changes[i], Promised: promised[i].Seen}
-	}
-	return truth
-}
-
 // judge compares events with the truth.
 func (w *world) judge(truth []audit.Change, events []audit.Published) audit.Report {
 	return audit.CompareWith(truth, events, audit.Options{Partitions: partitions, Classes: w.classes()})
@@ -60,7 +42,10 @@ func (w *world) judge(truth []audit.Change, events []audit.Published) audit.Repo
 
 // settleTime bounds the wait after the last fault: an account whose credentials
 // were refused is parked for five minutes.
-const settleTime = 8 * time.Minute
+const (
+	settleTime      = 8 * time.Minute
+	briefSettleTime = 2 * time.Minute
+)
 
 // settle waits until nothing more is to come: every webhook is delivered, every
 // change that was promised has its event, and the inbox is drained.
@@ -68,14 +53,18 @@ func (w *world) settle(ctx context.Context, l *load, say func(format string, arg
 	l.halt()
 	asked := false
 	said := time.Now()
-	return await(ctx, settleTime, func() error {
+	limit := settleTime
+	if w.cfg.Brief {
+		limit = briefSettleTime
+	}
+	return await(ctx, limit, func() error {
 		err := w.unsettled(ctx, l, &asked)
 		if err != nil && time.Since(said) > 15*time.Second {
 			said = time.Now()
 			say("settling: %v", err)
 		}
 		if err != nil {
-			pause(ctx, time.Second) // comparing is not for nothing
+			pause(ctx, 2*time.Second) // reading and comparing cost what the bridges need
 		}
 		return err
 	})
@@ -102,7 +91,26 @@ func (w *world) unsettled(ctx context.Context, l *load, asked *bool) error {
 	if lost := report.Count(audit.Lost); lost > 0 {
 		return fmt.Errorf("%d promised changes have no event", lost)
 	}
-	return w.drained(ctx)
+	if err := w.drained(ctx); err != nil {
+		return err
+	}
+	if w.cfg.Brief {
+		return nil
+	}
+	return w.idle(ctx)
+}
+
+// idle is nil when no case waits for another look.
+func (w *world) idle(ctx context.Context) error {
+	v, err := audit.Judge(ctx, audit.Evidence{Kafka: w.opts(), Prefix: topicPrefix, Schema: w.schema})
+	if err != nil {
+		return err
+	}
+	if v.Waiting+v.Retries+v.Open > 0 {
+		return fmt.Errorf("%d triggers are not done, %d cases wait for another look, %d records in open transactions",
+			v.Waiting, v.Retries, v.Open)
+	}
+	return nil
 }
 
 // oldest names the change that is awaited the longest.
@@ -140,39 +148,35 @@ func (l *load) abandoned() map[int]scrsim.Change {
 	return changes
 }
 
-// leaks looks for the simulator's personal data in everything that the bridges
-// left behind (P5).
-func (w *world) leaks(ctx context.Context, metrics []byte) ([]string, error) {
-	canaries := scrsim.Canaries()
-	hits, err := audit.SearchTopics(ctx, w.opts(), []string{topicInbox, topicState, topicStatus, topicLetter}, canaries)
+// evidence is everything that the bridges left behind, but for the topics.
+func (w *world) evidence(l *load, metrics []byte) (audit.Evidence, error) {
+	outputs, err := audit.ReadOutputs(w.logs())
 	if err != nil {
-		return nil, err
+		return audit.Evidence{}, err
 	}
-	var leaks []string
-	for _, hit := range hits {
-		leaks = append(leaks, "canary in "+hit.String())
-	}
-	outputs := map[string][]byte{"metrics": metrics}
-	for _, p := range w.processes {
-		log, err := os.ReadFile(p.logPath)
-		if err != nil {
-			return nil, fmt.Errorf("read log: %w", err)
-		}
-		outputs["log of "+p.name] = log
-	}
-	for name, data := range outputs {
-		if len(data) == 0 {
-			return nil, fmt.Errorf("search for canaries: %s is empty, the search would prove nothing", name)
-		}
-		found, err := audit.Search(data, canaries)
-		if err != nil {
-			return nil, err
-		}
-		for _, needle := range found {
-			leaks = append(leaks, fmt.Sprintf("canary %d in the %s", needle, name))
+	outputs["metrics"] = metrics
+	for name, output := range outputs {
+		if len(output) == 0 {
+			return audit.Evidence{}, fmt.Errorf("read %s: empty, so that a search would prove nothing", name)
 		}
 	}
-	return leaks, nil
+	attempts := l.sim.Attempts()
+	webhooks := make([]audit.Webhook, len(attempts))
+	for i, a := range attempts {
+		webhooks[i] = audit.Webhook{ClientID: a.ClientID, CaseID: a.CaseID, At: a.At, Status: a.Status}
+	}
+	var secrets []string
+	for _, a := range w.accounts {
+		secrets = append(secrets, a.Webhook.Password)
+		for _, c := range a.Credentials {
+			secrets = append(secrets, c.Password, c.DataPassword)
+		}
+	}
+	return audit.Evidence{
+		Kafka: w.opts(), Prefix: topicPrefix, Schema: w.schema, Truth: l.promised(), Webhooks: webhooks,
+		Canaries: scrsim.Canaries(), Secrets: secrets, Outputs: outputs,
+		Options: audit.Options{Partitions: partitions, Classes: w.classes(), Settled: !w.cfg.Brief},
+	}, nil
 }
 
 // crashes is what bridges did that nobody asked for: ends of their own, panics

@@ -25,16 +25,16 @@ import (
 // Names of the world.
 const (
 	topicPrefix = "lab."
-	topicInbox  = topicPrefix + "inbox"
-	topicState  = topicPrefix + "case-state"
 	topicStatus = topicPrefix + "status.v1"
-	topicLetter = topicPrefix + "dead-letter"
 	groupName   = topicPrefix + "process"
 )
 
 // timeScale shortens the sender's pauses: its third attempt comes after 15 s
-// and its fourth after 60 s.
-const timeScale = 60
+// and its fourth after 60 s; in a brief run after 4 and 15 s.
+const (
+	timeScale  = 60
+	briefScale = 240
+)
 
 // WorldConfig says what world to build.
 type WorldConfig struct {
@@ -44,6 +44,9 @@ type WorldConfig struct {
 	Processes int
 	Race      bool   // build the bridge with the race detector
 	LogLevel  string // of the bridges
+	// Brief shortens the sender's pauses, and does not wait in the end for looks
+	// that could only confirm what was published.
+	Brief bool
 }
 
 // world is everything that a run starts.
@@ -57,7 +60,7 @@ type world struct {
 	front     string // the entrance's base URL
 	processes []*process
 	proxies   [][]*proxy // by process, then broker
-	decoder   *schemas.StatusDecoder
+	schema    func(ctx context.Context, id int) (string, error)
 	binary    string
 	undo      []func(context.Context) error
 }
@@ -91,7 +94,7 @@ func (w *world) close(ctx context.Context) error {
 
 func (w *world) onClose(undo func(context.Context) error) { w.undo = append(w.undo, undo) }
 
-func (w *world) logs() string { return filepath.Join(w.cfg.Dir, "logs") }
+func (w *world) logs() string { return filepath.Join(w.cfg.Dir, "outputs") }
 
 func (w *world) buildBridge(ctx context.Context) error {
 	root, err := testbed.ModuleRoot()
@@ -162,7 +165,7 @@ func (w *world) startRegistry(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make registry client: %w", err)
 	}
-	w.decoder = schemas.NewStatusDecoder(client.SchemaByID)
+	w.schema = client.SchemaByID
 	return nil
 }
 
@@ -177,7 +180,7 @@ func (w *world) startSimulator(ctx context.Context) error {
 	}
 	w.front = front
 	w.accounts = scrsim.ExampleAccounts(front)
-	w.sim, err = scrsim.New(scrsim.Config{Accounts: w.accounts, Seed: w.cfg.Seed, TimeScale: timeScale})
+	w.sim, err = scrsim.New(scrsim.Config{Accounts: w.accounts, Seed: w.cfg.Seed, TimeScale: w.scale()})
 	if err != nil {
 		return err
 	}
@@ -186,6 +189,13 @@ func (w *world) startSimulator(ctx context.Context) error {
 	go func() { ended <- w.sim.Run(running) }()
 	w.onClose(func(context.Context) error { stop(); return <-ended })
 	return nil
+}
+
+func (w *world) scale() float64 {
+	if w.cfg.Brief {
+		return briefScale
+	}
+	return timeScale
 }
 
 // serve serves a handler on a free port and returns its base URL.
