@@ -51,7 +51,9 @@ func with(c audit.Change, edits ...func(*audit.Change)) audit.Change {
 
 func unseen(c *audit.Change) { c.Seen = false }
 
-func later(modified int) func(*audit.Change) { return func(c *audit.Change) { c.Modified = at(modified) } }
+func later(modified int) func(*audit.Change) {
+	return func(c *audit.Change) { c.Modified = at(modified) }
+}
 
 func sub(code int) func(*audit.Change) { return func(c *audit.Change) { c.SubStatus = &code } }
 
