@@ -7,5 +7,8 @@ func Figures() []Figure {
 		webhookFigure(),
 		publisherFigure(),
 		observationFigure(),
+		latencyFigure(),
+		idleFigure(),
+		latency3Figure(),
 	}
 }
