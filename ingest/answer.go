@@ -37,11 +37,11 @@ const (
 type answer struct {
 	code   int
 	reason string // of the error body and of the metric
-	body   []byte
+	body   []byte // of an error
 }
 
 var answers = [outcomes]answer{
-	accepted:           {code: http.StatusOK, reason: "accepted", body: []byte(`{"status":"accepted"}` + "\n")},
+	accepted:           {code: http.StatusOK, reason: "accepted"},
 	refusedMethod:      refusal(http.StatusMethodNotAllowed, "method", "Only POST is answered here."),
 	refusedPath:        refusal(http.StatusNotFound, "path", "No account is configured under this path; webhooks go to /webhooks/<clientId>."),
 	refusedContentType: refusal(http.StatusUnsupportedMediaType, "content_type", "The content type must be application/json, without content coding."),
@@ -80,6 +80,11 @@ const retryAfter = "2"
 // write sends the answer. That the sender is gone is not worth an error: the
 // outcome is counted either way.
 func (a *answer) write(w http.ResponseWriter) {
+	if len(a.body) == 0 {
+		// An empty 200 is what the server makes of no answer at all, and cheaper
+		// so: it copies headers that a handler sets.
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))

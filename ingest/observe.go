@@ -17,46 +17,56 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// metrics are the webhook's instruments.
+// counts are the answers given, by outcome.
+type counts [outcomes]atomic.Int64
+
+// metrics are the webhook's instruments. What every request counts is kept in
+// atomics and read when somebody asks: a counter of OpenTelemetry's costs as
+// much as reading the body does.
 type metrics struct {
-	requests    metric.Int64Counter
+	inFlight    atomic.Int64 // requests that are being answered
+	stranger    counts       // of requests that name no configured account
 	ackDuration metric.Float64Histogram
-	inFlight    metric.Int64UpDownCounter
-	// stranger counts requests that name no configured account.
-	stranger [outcomes]metric.MeasurementOption
 }
 
-func newMetrics(meter metric.Meter) (*metrics, error) {
+func newMetrics(meter metric.Meter, accounts map[string]*account) (*metrics, error) {
 	if meter == nil {
 		meter = metricnoop.NewMeterProvider().Meter("")
 	}
-	m := &metrics{stranger: countOptions("")}
-	var err1, err2, err3 error
-	m.requests, err1 = meter.Int64Counter("postident.webhook.requests",
+	m := &metrics{}
+	requests, err1 := meter.Int64ObservableCounter("postident.webhook.requests",
 		metric.WithUnit("{request}"),
 		metric.WithDescription("Webhook requests by answer (code, reason) and account (client_id), which is absent when the path names none that is configured."))
+	var err2 error
 	m.ackDuration, err2 = meter.Float64Histogram("postident.webhook.ack.duration",
 		metric.WithUnit("s"),
 		metric.WithDescription("Time from handing a trigger to the producer to Kafka's acknowledgement, those after a 503 included."),
 		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5, 2.5, 5, 10, 30, 60, 300))
-	m.inFlight, err3 = meter.Int64UpDownCounter("postident.webhook.in_flight",
+	inFlight, err3 := meter.Int64ObservableUpDownCounter("postident.webhook.in_flight",
 		metric.WithUnit("{request}"),
 		metric.WithDescription("Webhook requests that are being answered."))
-	return m, errors.Join(err1, err2, err3)
-}
-
-// count counts one answer.
-func (m *metrics) count(ctx context.Context, result outcome, acc *account) {
-	options := &m.stranger
-	if acc != nil {
-		options = &acc.counts
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
 	}
-	m.requests.Add(ctx, 1, options[result])
+	observe := []func(metric.Observer){m.stranger.observer(requests, "")}
+	for clientID, acc := range accounts {
+		observe = append(observe, acc.answered.observer(requests, clientID))
+	}
+	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(inFlight, m.inFlight.Load())
+		for _, f := range observe {
+			f(o)
+		}
+		return nil
+	}, requests, inFlight)
+	return m, err
 }
 
-// countOptions are the attributes of each outcome of one account, made once.
-// They are bounded by the configuration: "" stands for every unknown account.
-func countOptions(clientID string) (options [outcomes]metric.MeasurementOption) {
+// observer tells the answers of one account that were given at all. The
+// attributes are bounded by the configuration: "" stands for every unknown
+// account.
+func (c *counts) observer(requests metric.Int64Observable, clientID string) func(metric.Observer) {
+	var options [outcomes]metric.MeasurementOption
 	for i := range options {
 		attrs := []attribute.KeyValue{attribute.Int("code", answers[i].code), attribute.String("reason", answers[i].reason)}
 		if clientID != "" {
@@ -64,7 +74,22 @@ func countOptions(clientID string) (options [outcomes]metric.MeasurementOption) 
 		}
 		options[i] = metric.WithAttributeSet(attribute.NewSet(attrs...))
 	}
-	return options
+	return func(o metric.Observer) {
+		for i := range c {
+			if n := c[i].Load(); n > 0 {
+				o.ObserveInt64(requests, n, options[i])
+			}
+		}
+	}
+}
+
+// count counts one answer.
+func (m *metrics) count(result outcome, acc *account) {
+	if acc == nil {
+		m.stranger[result].Add(1)
+		return
+	}
+	acc.answered[result].Add(1)
 }
 
 const route = PathPrefix + "{clientId}"

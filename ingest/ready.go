@@ -44,8 +44,8 @@ type health struct {
 
 var errNotAcknowledged = errors.New("kafka does not acknowledge triggers in time")
 
-// finished notes the end of a produce.
-func (h *health) finished(p *produced, err error) {
+// finished notes the end of a produce at now.
+func (h *health) finished(p *produced, now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p.isDone = true
@@ -54,7 +54,7 @@ func (h *health) finished(p *produced, err error) {
 	}
 	switch {
 	case err == nil:
-		h.lastAck = time.Now()
+		h.lastAck = now
 	case errors.Is(err, kgo.ErrMaxBuffered), errors.Is(err, kgo.ErrClientClosed):
 		// Says something about us, not about Kafka.
 	default:

@@ -1,18 +1,22 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,6 +40,8 @@ const (
 	// DefaultMaxInFlight is how many requests may wait for Kafka at once. With a
 	// healthy Kafka a few dozen do; while it is away this bounds goroutines.
 	DefaultMaxInFlight = 2048
+
+	mediaTypeJSON = "application/json"
 )
 
 // WebhookAccount is one account whose webhooks are accepted.
@@ -80,13 +86,18 @@ type Webhook struct {
 	accounts   map[string]*account
 	addresses  addressCheck
 	ackTimeout time.Duration
-	waiting    chan struct{} // a slot for each request that waits for Kafka
-	health     health
-	prober     prober
-	log        *refusalLog
-	metrics    *metrics
-	tracer     trace.Tracer
-	now        func() time.Time
+	// maxWaiting bounds waiting, the requests that wait for Kafka.
+	maxWaiting int64
+	waiting    atomic.Int64
+	// timers are stopped ones. Stop and Reset leave nothing of a former use in a
+	// timer's channel.
+	timers  sync.Pool
+	health  health
+	prober  prober
+	log     *refusalLog
+	metrics *metrics
+	tracer  trace.Tracer // nil when nothing is traced here
+	now     func() time.Time
 }
 
 // account is a WebhookAccount ready for comparison.
@@ -94,7 +105,9 @@ type account struct {
 	clientID           string
 	hasCredentials     bool
 	username, password [sha256.Size]byte
-	counts             [outcomes]metric.MeasurementOption
+	// authorization is the header that brings both as every sender writes it.
+	authorization [sha256.Size]byte
+	answered      counts
 }
 
 var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
@@ -108,16 +121,19 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		ackTimeout: cfg.AckTimeout,
 		tracer:     cfg.Tracer,
 		now:        cfg.Now,
+		maxWaiting: int64(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
 		log:        newRefusalLog(cfg.Logger),
+		timers: sync.Pool{New: func() any {
+			t := time.NewTimer(time.Hour)
+			t.Stop()
+			return t
+		}},
 	}
 	if w.ackTimeout == 0 {
 		w.ackTimeout = DefaultAckTimeout
 	}
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = DefaultMaxInFlight
-	}
-	if w.tracer == nil {
-		w.tracer = tracenoop.NewTracerProvider().Tracer("")
+	if _, silent := w.tracer.(tracenoop.Tracer); silent {
+		w.tracer = nil
 	}
 	if w.now == nil {
 		w.now = time.Now
@@ -142,13 +158,12 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if w.accounts, err = newAccounts(cfg.Accounts); err != nil {
 		errs = append(errs, err)
 	}
-	if w.metrics, err = newMetrics(cfg.Meter); err != nil {
+	if w.metrics, err = newMetrics(cfg.Meter, w.accounts); err != nil {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("check webhook configuration: %w", err)
 	}
-	w.waiting = make(chan struct{}, cfg.MaxInFlight)
 	return w, nil
 }
 
@@ -175,7 +190,8 @@ func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 			hasCredentials: a.Username != "",
 			username:       sha256.Sum256([]byte(a.Username)),
 			password:       sha256.Sum256([]byte(a.Password)),
-			counts:         countOptions(a.ClientID),
+			authorization: sha256.Sum256([]byte(
+				"Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password)))),
 		}
 	}
 	return out, errors.Join(errs...)
@@ -185,19 +201,30 @@ func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	// Measured from here, because the sender's two seconds run already.
 	deadline := time.Now().Add(w.ackTimeout)
-	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	w.metrics.inFlight.Add(1)
+	defer w.metrics.inFlight.Add(-1)
+	ctx := r.Context()
+	if r.Header["Traceparent"] != nil {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	if w.tracer == nil {
+		_ = w.answer(ctx, rw, r, deadline)
+		return
+	}
 	name, attributes := spanStart(r)
 	ctx, span := w.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), attributes)
 	defer span.End()
-	w.metrics.inFlight.Add(ctx, 1)
-	defer w.metrics.inFlight.Add(ctx, -1)
+	endSpan(span, w.answer(ctx, rw, r, deadline))
+}
 
+// answer decides on one request, answers it and counts it.
+func (w *Webhook) answer(ctx context.Context, rw http.ResponseWriter, r *http.Request, deadline time.Time) *answer {
 	result, acc := w.serve(ctx, rw, r, deadline)
 	answer := &answers[result]
 	answer.write(rw)
-	endSpan(span, answer)
-	w.metrics.count(ctx, result, acc)
+	w.metrics.count(result, acc)
 	w.log.refused(ctx, result, acc, r.RemoteAddr)
+	return answer
 }
 
 // serve decides on one request. What the request line and the headers show
@@ -240,12 +267,16 @@ func (w *Webhook) serve(ctx context.Context, rw http.ResponseWriter, r *http.Req
 // isJSON reports whether the body is declared as application/json in the clear.
 // Parameters are ignored, also malformed ones: JSON is UTF-8 (RFC 8259 8.1).
 func isJSON(h http.Header) bool {
-	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	contentType := h.Get("Content-Type")
+	if contentType == mediaTypeJSON && h["Content-Encoding"] == nil {
+		return true // as every sender writes it
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
 		return false
 	}
 	coding := h.Get("Content-Encoding")
-	return mediaType == "application/json" && (coding == "" || strings.EqualFold(coding, "identity"))
+	return mediaType == mediaTypeJSON && (coding == "" || strings.EqualFold(coding, "identity"))
 }
 
 // admits compares the request's credentials with the account's, in a time that
@@ -254,23 +285,40 @@ func (a *account) admits(r *http.Request) bool {
 	if !a.hasCredentials {
 		return true
 	}
+	// One digest and no decoding, where the header is as every sender writes it.
+	// What else may be right is found below; that it took longer tells nothing
+	// but that the header is not this one, and the answer tells that too.
+	whole := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+	if subtle.ConstantTimeCompare(whole[:], a.authorization[:]) == 1 {
+		return true
+	}
 	username, password, ok := r.BasicAuth()
 	u, p := sha256.Sum256([]byte(username)), sha256.Sum256([]byte(password))
 	match := subtle.ConstantTimeCompare(u[:], a.username[:]) & subtle.ConstantTimeCompare(p[:], a.password[:])
 	return ok && match == 1
 }
 
+// bodies are buffers for what readHook reads. MaxBodyBytes keeps them small.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // readHook reads and parses the body; the outcome is accepted when it is good.
 func readHook(rw http.ResponseWriter, r *http.Request) (scr.Webhook, outcome) {
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, MaxBodyBytes))
-	if err != nil {
+	buf := bodies.Get().(*bytes.Buffer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	defer bodies.Put(buf)
+	buf.Reset()
+	body := r.Body
+	if r.ContentLength < 0 { // else the server reads no more than was announced, which was looked at
+		body = http.MaxBytesReader(rw, body, MaxBodyBytes)
+	}
+	if _, err := buf.ReadFrom(body); err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return scr.Webhook{}, refusedSize
 		}
 		// A broken connection or a slow one: whose fault is open, so no 4xx.
 		return scr.Webhook{}, failedRead
 	}
-	hook, err := scr.ParseWebhook(body)
+	// What is parsed holds nothing of the buffer.
+	hook, err := scr.ParseWebhook(buf.Bytes())
 	if err != nil {
 		if refused, ok := errors.AsType[*scr.WebhookError](err); ok && refused.Reason == scr.WebhookCaseID {
 			return scr.Webhook{}, refusedCaseID
@@ -292,10 +340,12 @@ func (w *Webhook) encode(ctx context.Context, acc *account, hook scr.Webhook) ([
 	if hook.ReferenceID != "" {
 		trigger.ReferenceID = &hook.ReferenceID
 	}
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	if tp := carrier.Get("traceparent"); tp != "" {
-		trigger.Traceparent = &tp
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		if tp := carrier.Get("traceparent"); tp != "" {
+			trigger.Traceparent = &tp
+		}
 	}
 	return schemas.EncodeTrigger(trigger)
 }
@@ -308,14 +358,16 @@ func (w *Webhook) encode(ctx context.Context, acc *account, hook scr.Webhook) ([
 // answer, so it tries again. Between the write and the 200 the trigger is
 // durable and the sender tries again: doubled, harmless.
 func (w *Webhook) accept(ctx context.Context, caseID string, value []byte, deadline time.Time) outcome {
-	select {
-	case w.waiting <- struct{}{}:
-		defer func() { <-w.waiting }()
-	default:
+	defer w.waiting.Add(-1)
+	if w.waiting.Add(1) > w.maxWaiting {
 		return failedOverload
 	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
+	timer := w.timers.Get().(*time.Timer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	timer.Reset(time.Until(deadline))
+	defer func() {
+		timer.Stop()
+		w.timers.Put(timer)
+	}()
 	p := w.produce(caseID, value) //nolint:contextcheck // see there: the context of a request must not reach the client
 	select {
 	case err := <-p.done:
@@ -339,8 +391,9 @@ func (w *Webhook) accept(ctx context.Context, caseID string, value []byte, deadl
 
 // produced is one trigger on its way to Kafka.
 type produced struct {
-	began time.Time
-	done  chan error // one result, buffered: nobody may be waiting any more
+	record kgo.Record // owned by the client until done
+	began  time.Time
+	done   chan error // one result, buffered: nobody may be waiting any more
 	// isLate and isDone are guarded by health.mu.
 	isLate, isDone bool
 }
@@ -350,12 +403,16 @@ type produced struct {
 // the context of the first one ends (tried), and a record that outlives its
 // request must not hold the request in memory.
 func (w *Webhook) produce(caseID string, value []byte) *produced {
-	p := &produced{began: time.Now(), done: make(chan error, 1)}
-	record := &kgo.Record{Topic: w.topic, Key: []byte(caseID), Value: value}
-	w.client.TryProduce(context.Background(), record, func(_ *kgo.Record, err error) {
-		w.health.finished(p, err)
+	p := &produced{
+		record: kgo.Record{Topic: w.topic, Key: []byte(caseID), Value: value},
+		began:  time.Now(),
+		done:   make(chan error, 1),
+	}
+	w.client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
+		now := time.Now()
+		w.health.finished(p, now, err)
 		if err == nil {
-			w.metrics.ackDuration.Record(context.Background(), time.Since(p.began).Seconds())
+			w.metrics.ackDuration.Record(context.Background(), now.Sub(p.began).Seconds())
 		}
 		p.done <- err
 	})
