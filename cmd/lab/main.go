@@ -215,7 +215,7 @@ func (f *flags) run(ctx context.Context, stdout io.Writer) error {
 		err = errUnclean
 	}
 	if err != nil {
-		return fmt.Errorf("seed %d, %d brokers: %w; topics and logs are in %s", f.seed, f.brokers, err, cfg.World.Dir)
+		return fmt.Errorf("seed %d, %d brokers: %w; topics and logs are in %s", f.seed, f.brokers, err, filepath.Join(cfg.World.Dir, "evidence"))
 	}
 	return nil
 }

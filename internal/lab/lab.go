@@ -98,7 +98,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 
 // discard removes what only a failure would need.
 func (r *run) discard() error {
-	return errors.Join(os.RemoveAll(r.world.logs()), os.Remove(r.world.binary))
+	return errors.Join(os.RemoveAll(r.world.kept()), os.Remove(r.world.binary))
 }
 
 func (r *run) say(format string, args ...any) {
@@ -222,7 +222,7 @@ func (r *run) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return evidence.Save(ctx, r.world.cfg.Dir)
+	return evidence.Save(ctx, r.world.kept())
 }
 
 func (r *run) write() error {

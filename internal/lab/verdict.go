@@ -51,14 +51,13 @@ const (
 // change that was promised has its event, and the inbox is drained.
 func (w *world) settle(ctx context.Context, l *load, say func(format string, args ...any)) error {
 	l.halt()
-	asked := false
 	said := time.Now()
 	limit := settleTime
 	if w.cfg.Brief {
 		limit = briefSettleTime
 	}
 	return await(ctx, limit, func() error {
-		err := w.unsettled(ctx, l, &asked)
+		err := w.unsettled(ctx, l)
 		if err != nil && time.Since(said) > 15*time.Second {
 			said = time.Now()
 			say("settling: %v", err)
@@ -71,14 +70,14 @@ func (w *world) settle(ctx context.Context, l *load, say func(format string, arg
 }
 
 // unsettled says what is still to come.
-func (w *world) unsettled(ctx context.Context, l *load, asked *bool) error {
+func (w *world) unsettled(ctx context.Context, l *load) error {
 	status := w.sim.Status()
 	if !status.Done {
 		return fmt.Errorf("%d webhooks are on their way", status.HooksPending)
 	}
-	if !*asked {
-		l.bring(ctx, l.abandoned())
-		*asked = true
+	if abandoned := l.abandoned(); len(abandoned) > 0 {
+		l.bring(ctx, abandoned)
+		return fmt.Errorf("%d cases ended with a webhook that nobody took", len(abandoned))
 	}
 	p, err := l.progress()
 	if err != nil {
@@ -131,10 +130,18 @@ func (l *load) oldest() string {
 }
 
 // abandoned is the last change of each case that had a webhook, where none was
-// answered 200: with it asked for, the end of every case must be published.
+// answered 200, not even ours: with it asked for, the end of every case must be
+// published.
 func (l *load) abandoned() map[int]scrsim.Change {
+	attempts := l.sim.Attempts()
+	taken := accepted(attempts)
+	l.mu.Lock()
+	for index, ok := range l.resent {
+		taken[index] = taken[index] || ok
+	}
+	l.mu.Unlock()
 	last := make(map[string]int)
-	for _, a := range l.sim.Attempts() {
+	for _, a := range attempts {
 		key := a.ClientID + "/" + a.CaseID
 		if at, ok := last[key]; !ok || a.Change > at {
 			last[key] = a.Change
@@ -143,7 +150,9 @@ func (l *load) abandoned() map[int]scrsim.Change {
 	truth := l.sim.Truth()
 	changes := make(map[int]scrsim.Change, len(last))
 	for _, at := range last {
-		changes[at] = truth[at]
+		if !taken[at] {
+			changes[at] = truth[at]
+		}
 	}
 	return changes
 }

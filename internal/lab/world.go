@@ -94,7 +94,11 @@ func (w *world) close(ctx context.Context) error {
 
 func (w *world) onClose(undo func(context.Context) error) { w.undo = append(w.undo, undo) }
 
-func (w *world) logs() string { return filepath.Join(w.cfg.Dir, "outputs") }
+// kept is where a failed run leaves its evidence.
+func (w *world) kept() string { return filepath.Join(w.cfg.Dir, "evidence") }
+
+// logs is where the checker looks for outputs.
+func (w *world) logs() string { return filepath.Join(w.kept(), "outputs") }
 
 func (w *world) buildBridge(ctx context.Context) error {
 	root, err := testbed.ModuleRoot()
