@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -206,9 +205,12 @@ func (p *Publisher) assigned(session context.Context, _ *kgo.Client, topics map[
 	}
 }
 
-// revoked lets owners finish the transaction that is under way.
+// revoked lets owners finish the transaction that is under way, and the group's
+// offsets catch up with it. Leaving the group calls it too.
 func (p *Publisher) revoked(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
 	p.release(ctx, topics[p.cfg.Topics.Inbox], errRevoked, p.cfg.timings.revokeTimeout)
+	p.commitPositions(ctx)
+	p.follower.drop(topics[p.cfg.Topics.Inbox])
 }
 
 // lost does not wait: the group has given the partitions to others, and their
@@ -216,6 +218,7 @@ func (p *Publisher) revoked(ctx context.Context, _ *kgo.Client, topics map[strin
 func (p *Publisher) lost(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
 	p.health.setJoined(false)
 	p.release(ctx, topics[p.cfg.Topics.Inbox], errLost, 0)
+	p.follower.drop(topics[p.cfg.Topics.Inbox])
 }
 
 // release ends the owners of partitions and waits for them, at most for limit.
@@ -350,35 +353,4 @@ func (p *Publisher) counts(ctx context.Context) error {
 		return fmt.Errorf("ask group: %w", err)
 	}
 	return nil
-}
-
-// follow commits position to the group, for lag monitoring only: nothing reads
-// it back, so an error is only logged. It is a request of our own, because kgo's
-// commit waits for locks that a rebalance holds, whatever ctx says.
-func (p *Publisher) follow(ctx context.Context, inboxID string, partition int32, position int64) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.sessionTimeout)
-	defer cancel()
-	part := kmsg.NewOffsetCommitRequestTopicPartition()
-	part.Partition, part.Offset = partition, position
-	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic = p.cfg.Topics.Inbox
-	if id, err := uuid.Parse(inboxID); err == nil {
-		t.TopicID = id // newer brokers know the topic by it
-	}
-	t.Partitions = append(t.Partitions, part)
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Topics = append(req.Topics, t)
-	req.Group = p.cfg.Prefix + "process"
-	group := p.groupClient()
-	req.MemberID, req.Generation = group.GroupMetadata()
-	if p.cfg.InstanceID != "" {
-		req.InstanceID = &p.cfg.InstanceID
-	}
-	resp, err := req.RequestWith(ctx, group)
-	if err == nil && len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 {
-		err = kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
-	}
-	if err != nil && ctx.Err() == nil {
-		p.cfg.Logger.DebugContext(ctx, "commit group offset", "error", err)
-	}
 }

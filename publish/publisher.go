@@ -129,6 +129,7 @@ type Publisher struct {
 	health   health
 	leaders  leaders
 	bell     bell
+	follower follower
 	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
 	count    int32       // partitions of the inbox; set once in Run
 	stateID  string      // of the topic case-state; set once in Run
@@ -174,7 +175,7 @@ func New(cfg Config) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, metrics: m, accounts: make(map[string]*account), owners: make(map[int32]*owner)}
+	p := &Publisher{cfg: cfg, metrics: m, accounts: make(map[string]*account), owners: make(map[int32]*owner), follower: newFollower()}
 	var problems []error
 	for _, a := range cfg.Accounts {
 		if a.Read == nil {
@@ -228,6 +229,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err := p.joinGroup(); err != nil {
 		return err
 	}
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { p.follow(ctx) })
 	p.watchTopics(ctx, seen)
 	p.leaveGroup(context.WithoutCancel(ctx))
 

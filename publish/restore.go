@@ -183,6 +183,7 @@ func (w *worker) start(ctx context.Context) error {
 			"log_start", first, "log_end", end)
 	}
 	w.progress = progress{next: at}
+	w.p.follower.note(w.inboxID, w.partition, at)
 	w.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{
 		w.p.cfg.Topics.Inbox: {w.partition: kgo.NewOffset().At(at)},
 	})

@@ -50,7 +50,6 @@ type worker struct {
 	backlog   backlog                         // retry slots that are due
 	forgotten time.Time                       // last search for states to forget
 	hold      *suspects                       // outlives the worker
-	followed  chan int64                      // latest position for the group, capacity 1
 	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
 }
 
@@ -73,7 +72,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
 		running: make(map[string]bool), waiting: make(map[string][]trigger), backlog: newBacklog(),
-		results: make(chan result), followed: make(chan int64, 1), hold: hold,
+		results: make(chan result), hold: hold,
 	}
 	began := time.Now()
 	if err := w.open(ctx); err != nil {
@@ -109,7 +108,6 @@ func (w *worker) work(ctx context.Context) error {
 	fetched, failed := make(chan []*kgo.Record), make(chan error, 1)
 	w.spawn = func(f func(context.Context)) { background.Go(func() { f(reads) }) }
 	w.spawn(func(ctx context.Context) { w.fetch(ctx, fetched, failed) })
-	w.spawn(w.followGroup)
 	answers, deaf := w.p.bell.listen()
 	defer deaf()
 	for {
@@ -192,21 +190,6 @@ func (w *worker) fetch(ctx context.Context, fetched chan<- []*kgo.Record, failed
 		case fetched <- recs:
 		case <-ctx.Done():
 			return
-		}
-	}
-}
-
-// followGroup keeps the group's offset near the position, for lag monitoring.
-func (w *worker) followGroup(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case position := <-w.followed:
-			w.p.follow(ctx, w.inboxID, w.partition, position)
-			if !wait(ctx, time.Second) {
-				return
-			}
 		}
 	}
 }
@@ -313,11 +296,7 @@ func (w *worker) committed(ctx context.Context, b *batch) {
 	for _, key := range b.looked {
 		w.release(key)
 	}
-	select {
-	case <-w.followed:
-	default:
-	}
-	w.followed <- b.position
+	w.p.follower.note(w.inboxID, w.partition, b.position)
 }
 
 // release ends the look at a case, and starts the next one if triggers came in
