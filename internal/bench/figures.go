@@ -7,6 +7,7 @@ func Figures() []Figure {
 		webhookFigure(),
 		publisherFigure(),
 		observationFigure(),
+		backlogFigure(),
 		latencyFigure(),
 		idleFigure(),
 		latency3Figure(),
