@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// tellAfter is how long an account with a closed breaker may be silent before a
+// line in the log says so.
+const tellAfter = time.Minute
+
 // account is an Account with what all workers of the process share of it: the
 // bound on reads and the breaker.
 type account struct {
@@ -19,6 +23,8 @@ type account struct {
 	breaker  breaker         // guarded by mu
 	failing  map[string]bool // guarded by mu: cases that failed since the last answer, while the breaker was closed
 	answered time.Time       // guarded by mu: of the last answer, about whatever case
+	silent   time.Time       // guarded by mu: of the first failure since; zero: it answers
+	told     bool            // guarded by mu: an operator was told of the silence
 }
 
 func newAccount(a Account, cfg Config) *account {
@@ -50,7 +56,7 @@ func (a *account) report(now time.Time, key string, f failure, retryAfter time.D
 	defer a.mu.Unlock()
 	if !f.accountDown {
 		clear(a.failing)
-		a.answered = now
+		a.answered, a.silent, a.told = now, time.Time{}, false
 		closed := a.breaker.success(now)
 		if closed {
 			a.gate.narrow()
@@ -59,6 +65,9 @@ func (a *account) report(now time.Time, key string, f failure, retryAfter time.D
 		}
 		return closed
 	}
+	if a.silent.IsZero() && !f.interrupted {
+		a.silent = now
+	}
 	if _, open := a.breaker.next(now); !open && !f.unauthorised && !f.limited && !f.interrupted {
 		if a.failing[key] {
 			return false
@@ -66,6 +75,30 @@ func (a *account) report(now time.Time, key string, f failure, retryAfter time.D
 		a.failing[key] = true
 	}
 	return a.breaker.failure(now, f, retryAfter, jitter())
+}
+
+// silentFor is how long the account has answered nothing while it was asked. With
+// few cases its breaker stays closed, because one bad case is no outage; but who
+// watches the account has to see it.
+func (a *account) silentFor(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.silent.IsZero() {
+		return 0
+	}
+	return now.Sub(a.silent)
+}
+
+// tell says, once, that the account has been silent for long behind a closed
+// breaker, which says nothing.
+func (a *account) tell(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, open := a.breaker.next(now); open || a.told || a.silent.IsZero() || now.Sub(a.silent) < tellAfter {
+		return false
+	}
+	a.told = true
+	return true
 }
 
 // answeredSince says whether the API answered for another case since t: then a

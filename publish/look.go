@@ -207,6 +207,9 @@ func (w *worker) readCase(ctx context.Context, r result) result {
 			w.p.bell.ring()
 		}
 	}
+	if r.account.tell(now) {
+		w.log.WarnContext(ctx, "account does not answer", "client_id", r.account.ClientID, "reason", f.reason, "for", r.account.silentFor(now))
+	}
 	w.p.metrics.read(ctx, r.account.ClientID, f.reason, now.Sub(r.readAt))
 	return r
 }

@@ -86,6 +86,11 @@ func (m *metrics) observe(p *Publisher) error {
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
 	}
+	silent, err := m.meter.Float64ObservableGauge("postident.account.silence", metric.WithUnit("s"),
+		metric.WithDescription("How long the account has answered nothing while it was asked; 0 while it answers."))
+	if err != nil {
+		return fmt.Errorf("make publisher metrics: %w", err)
+	}
 	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		working, waiting := p.ownership()
 		o.ObserveInt64(owned, working, metric.WithAttributes(attribute.String("state", "working")))
@@ -95,10 +100,12 @@ func (m *metrics) observe(p *Publisher) error {
 			if _, held := a.blocked(p.cfg.Now()); held {
 				value = 1
 			}
-			o.ObserveInt64(open, value, metric.WithAttributes(attribute.String("client_id", id)))
+			client := metric.WithAttributes(attribute.String("client_id", id))
+			o.ObserveInt64(open, value, client)
+			o.ObserveFloat64(silent, a.silentFor(p.cfg.Now()).Seconds(), client)
 		}
 		return nil
-	}, owned, open)
+	}, owned, open, silent)
 	if err != nil {
 		return fmt.Errorf("register publisher metrics: %w", err)
 	}
