@@ -251,6 +251,33 @@ func TestDateHeaderIsSimulated(t *testing.T) {
 	})
 }
 
+// A clock that is set wrong shows in the Date header and in new stamps; a case's
+// own stamps go on, whichever way it is wrong.
+func TestSkewedClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Date(2016, time.July, 5, 16, 23, 15, 0, time.UTC)
+		sim := newSim(t, Config{Start: start})
+		id := create(t, sim, videoStarted, videoReview)
+		for _, skew := range []time.Duration{0, 48 * time.Hour, -48 * time.Hour} {
+			sim.SetSkew(skew)
+			if got, want := newAPI(t, sim).get("").header.Get("Date"), start.Add(skew).Format(http.TimeFormat); got != want {
+				t.Errorf("Date %q, want %q", got, want)
+			}
+			step := advance(t, sim, create(t, sim, videoStarted))
+			if off := step.Change.Modified.Sub(start.Add(skew)); off < 0 || off > time.Minute {
+				t.Errorf("skewed by %s, a new case is stamped %s", skew, step.Change.Modified)
+			}
+		}
+		sim.SetSkew(48 * time.Hour)
+		before := advance(t, sim, id)
+		sim.SetSkew(-48 * time.Hour)
+		if after := advance(t, sim, id); !after.Change.Modified.After(before.Change.Modified) {
+			t.Errorf("%s comes after %s", after.Change.Modified, before.Change.Modified)
+		}
+	})
+}
+
 func TestLocalTime(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
