@@ -79,6 +79,7 @@ type suspects struct {
 	until    time.Time            // how long the present worker is
 	refused  map[string]time.Time // cases, by state key: until when they are not tried
 	refusals map[int64]int        // of dead letters, by inbox offset
+	most     int                  // cases and dead letters in one batch; 0: maxBatch
 }
 
 // begin starts the careful time of a worker that begins to work. It must not
@@ -91,6 +92,17 @@ func (s *suspects) begin(now time.Time) {
 
 // careful says whether cases and dead letters go one at a time.
 func (s *suspects) careful(now time.Time) bool { return now.Before(s.until) }
+
+// batch is how many cases and dead letters go into one transaction.
+func (s *suspects) batch(now time.Time) int {
+	switch {
+	case s.careful(now):
+		return 1
+	case s.most > 0:
+		return s.most
+	}
+	return maxBatch
+}
 
 // refuses says whether a case is not to be tried. After a while it is tried
 // again, with care: the operator may have raised a limit.
@@ -109,7 +121,9 @@ func (s *suspects) dropped(l *deadLetter) bool { return s.refusals[l.trigger.off
 
 // blame remembers what a refused record says of the batch that it was in: its
 // one dead letter, or its one case, is to blame; of several the next worker finds
-// out which, by being careful.
+// out which, by being careful. Maybe none is, and they are only too large
+// together, for a topic that allows less than a client sends at once: so batches
+// shrink, and grow again when one was to blame after all.
 func (s *suspects) blame(err error, b *batch, deadLetters string, now time.Time) {
 	refused, ok := errors.AsType[*recordRefusedError](err)
 	if !ok {
@@ -122,7 +136,11 @@ func (s *suspects) blame(err error, b *batch, deadLetters string, now time.Time)
 	switch {
 	case refused.Topic == deadLetters && len(b.letters) == 1:
 		s.refusals[b.letters[0].trigger.offset]++
+		s.most = min(2*s.most, maxBatch)
 	case refused.Topic != deadLetters && len(b.looked) == 1:
 		s.refused[b.looked[0]] = now.Add(refusedFor)
+		s.most = min(2*s.most, maxBatch)
+	default:
+		s.most = max(1, (len(b.looked)+len(b.letters))/2)
 	}
 }

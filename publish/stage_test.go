@@ -63,6 +63,7 @@ func (s *stage) newClient(opts ...kgo.Opt) *kgo.Client {
 		kgo.SeedBrokers(s.seeds...),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(0),
+		kgo.UnknownTopicRetries(-1), // Apache Kafka knows a topic some time after it was created
 	}, opts...)...)
 	if err != nil {
 		s.t.Fatal(err)

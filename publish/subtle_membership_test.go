@@ -106,9 +106,17 @@ func TestSecondProcessWithOneInstanceIDEndsTheFirst(t *testing.T) {
 		s.source.show(caseName(1), 1)
 		s.hook(caseName(1))
 		s.events(1)
-		second := s.config()
+		w2 := newWire()
+		second := w2.through(s.config())
 		second.InstanceID, second.timings = "one", s.soon()
-		s.run(second)
+		p2, _ := s.run(second)
+		var member string
+		s.until("the second is a member", func() bool {
+			if group := p2.groupClient(); group != nil {
+				member, _ = group.GroupMetadata()
+			}
+			return member != ""
+		})
 		select {
 		case err := <-ended:
 			if refused := (*RefusedError)(nil); !errors.As(err, &refused) {
@@ -119,7 +127,12 @@ func TestSecondProcessWithOneInstanceIDEndsTheFirst(t *testing.T) {
 		}
 		s.source.show(caseName(1), 2)
 		s.hook(caseName(1))
-		s.exactly(2, caseName(1)) // its leaving threw nobody out
+		s.exactly(2, caseName(1))
+		asked := w2.count(kmsg.Heartbeat)
+		s.until("the second has asked the group", func() bool { return w2.count(kmsg.Heartbeat) > asked+2 })
+		if now, _ := p2.groupClient().GroupMetadata(); now != member {
+			s.t.Error("the first threw the second out when it left")
+		}
 	})
 }
 

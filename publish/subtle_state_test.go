@@ -20,45 +20,42 @@ func TestUnusableStateQuarantinesItsCase(t *testing.T) {
 	names := inPartition(partition, 3)
 	bad, good, other := names[0], names[1], names[2]
 	elsewhere := inPartition(partition+1, 1)[0]
-	encoded := func(t *testing.T, caseID string) []byte {
-		t.Helper()
+	encoded := func(caseID string) []byte {
 		value, err := schemas.EncodeCaseState(schemas.CaseState{ClientID: testClient, CaseID: caseID, UpdatedAt: epoch})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return value
 	}
+	whole := encoded(bad)
 	for name, state := range map[string]struct {
-		caseID string // of the key, and of the trigger
-		value  func(t *testing.T) []byte
+		key   string
+		value []byte
 	}{
-		"no Avro":                       {bad, func(*testing.T) []byte { return []byte("poison") }},
-		"empty":                         {bad, func(*testing.T) []byte { return []byte{} }},
-		"cut off":                       {bad, func(t *testing.T) []byte { v := encoded(t, bad); return v[:len(v)-3] }},
-		"of another case":               {bad, func(t *testing.T) []byte { return encoded(t, other) }},
-		"of a case of elsewhere":        {elsewhere, func(t *testing.T) []byte { return encoded(t, elsewhere) }},
-		"a key that names no case":      {"", func(t *testing.T) []byte { return encoded(t, bad) }},
-		"a key that is no client's":     {"/", func(t *testing.T) []byte { return encoded(t, bad) }},
-		"cut off in front of the value": {bad, func(t *testing.T) []byte { return encoded(t, bad)[10:] }},
+		"no Avro":                   {stateKey(testClient, bad), []byte("poison")},
+		"empty":                     {stateKey(testClient, bad), []byte{}},
+		"cut off":                   {stateKey(testClient, bad), whole[:len(whole)-3]},
+		"its beginning is missing":  {stateKey(testClient, bad), whole[10:]},
+		"of another case":           {stateKey(testClient, bad), encoded(other)},
+		"of a case of elsewhere":    {stateKey(testClient, elsewhere), encoded(elsewhere)},
+		"a key that names no case":  {stateKey(testClient, ""), whole},
+		"a key that is no client's": {"/", whole},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			key := stateKey(testClient, state.caseID)
-			if state.caseID == "/" {
-				key = "/"
-			}
-			s.byHand(&kgo.Record{Topic: s.topics.CaseState, Partition: partition, Key: []byte(key), Value: state.value(t)})
+			s.byHand(&kgo.Record{Topic: s.topics.CaseState, Partition: partition, Key: []byte(state.key), Value: state.value})
 			s.run(s.config())
 			s.move(1, good, other)
-			if state.caseID == bad {
+			switch state.key {
+			case stateKey(testClient, bad):
 				s.move(1, bad)
 				letter := s.read(s.topics.DeadLetter, count(1))[0]
 				if header(letter, "postident.error.reason") != reasonQuarantined || string(letter.Key) != bad {
 					t.Errorf("letter of %s for %s", letter.Key, header(letter, "postident.error.reason"))
 				}
 				s.exactly(0, bad)
-			} else if state.caseID == elsewhere {
+			case stateKey(testClient, elsewhere):
 				s.move(1, elsewhere) // its own partition knows nothing of it
 				s.exactly(1, elsewhere)
 			}

@@ -195,17 +195,14 @@ func (w *worker) fetch(ctx context.Context, fetched chan<- []*kgo.Record, failed
 }
 
 // commitReady settles what is ready and commits it in one transaction. In the
-// careful times after a refused record each case goes alone.
+// careful times after a refused record each case, and each dead letter, goes
+// alone.
 func (w *worker) commitReady(ctx context.Context) error {
 	for {
-		careful := w.hold.careful(w.p.cfg.Now())
-		limit := maxBatch
-		if careful {
-			limit = 1
-		}
+		limit := w.hold.batch(w.p.cfg.Now())
 		results := w.ready[:min(limit, len(w.ready))]
 		w.ready = w.ready[len(results):]
-		b := w.settleAll(ctx, results, careful)
+		b := w.settleAll(ctx, results, limit)
 		if b.empty() {
 			if len(results) == 0 {
 				return nil
@@ -221,8 +218,9 @@ func (w *worker) commitReady(ctx context.Context) error {
 	}
 }
 
-// settleAll builds the batch of one transaction.
-func (w *worker) settleAll(ctx context.Context, results []result, careful bool) *batch {
+// settleAll builds the batch of one transaction, of limit cases and dead letters
+// at most.
+func (w *worker) settleAll(ctx context.Context, results []result, limit int) *batch {
 	b := &batch{position: w.position}
 	for _, r := range results {
 		if !w.settle(ctx, b, r) {
@@ -232,14 +230,7 @@ func (w *worker) settleAll(ctx context.Context, results []result, careful bool) 
 	if len(results) == 0 {
 		w.forgetOld(b)
 	}
-	letters := -1
-	if careful {
-		letters = 1
-		if len(results) > 0 {
-			letters = 0
-		}
-	}
-	position, due := w.progress.pass(letters)
+	position, due := w.progress.pass(max(0, limit-len(results)-len(b.letters)))
 	b.letters = append(b.letters, due...)
 	b.position, b.moved = position, position != w.position
 	return b
