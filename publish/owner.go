@@ -124,6 +124,9 @@ type groupHook struct{ p *Publisher }
 // id by the other's membership.
 func (h groupHook) OnGroupManageError(err error) {
 	if errors.Is(err, kerr.FencedInstanceID) {
+		h.p.mu.Lock()
+		h.p.ousted = true
+		h.p.mu.Unlock()
 		h.p.refuse(&RefusedError{Reason: "another process has joined the consumer group as instance " + h.p.cfg.InstanceID +
 			"; every process needs an instance id of its own"})
 	}
@@ -142,7 +145,10 @@ func (p *Publisher) leaveGroup(ctx context.Context) {
 	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
 		p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 	}
-	if p.cfg.InstanceID != "" {
+	p.mu.Lock()
+	static := p.cfg.InstanceID != "" && !p.ousted
+	p.mu.Unlock()
+	if static {
 		if err := p.leaveAsInstance(ctx, member); err != nil {
 			p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 		}
@@ -153,7 +159,7 @@ func (p *Publisher) leaveGroup(ctx context.Context) {
 // leaveAsInstance gives up a static membership: the client does not, so that a
 // restart finds its partitions reserved, and nobody would work on them until
 // then. The member id makes it harmless when another process has the instance id
-// by now.
+// by now, and this one has not heard of it yet.
 func (p *Publisher) leaveAsInstance(ctx context.Context, member string) error {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = p.cfg.Prefix + "process"

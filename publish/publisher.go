@@ -140,6 +140,7 @@ type Publisher struct {
 	fatal   error            // guarded by mu: a RefusedError found by an owner
 	stop    context.CancelFunc
 	leaving bool // guarded by mu: no owner starts any more
+	ousted  bool // guarded by mu: another process has this one's instance id
 }
 
 // New checks cfg and starts nothing.
