@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,6 +104,23 @@ func TestKafkaPaused(t *testing.T) {
 	if err := report.Err(); err != nil {
 		t.Error(err)
 	}
+
+	// All of the process stops within its bound while Kafka does not answer.
+	bridge.start(t)
+	kafka.Pause(t, 1)
+	if err := bridge.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = bridge.cmd.Wait(); close(ended) }() // with an error that names what was left behind
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second): // BRIDGE_SHUTDOWN_TIMEOUT, and half a second a part
+		t.Error("the process does not stop while Kafka is paused")
+		_ = bridge.cmd.Process.Kill()
+		<-ended
+	}
+	bridge.cmd = nil
 }
 
 // hook sends a webhook of a case that does not exist straight to a replica.
