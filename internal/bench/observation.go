@@ -87,6 +87,7 @@ func (e *Env) publishObservations(ctx context.Context, kafka *testbed.Kafka, rou
 		return 0, 0, err
 	}
 	c, err := running.counts(ctx)
+	e.Logf("%d transactions took %v in all, the backlog %v", c.transactions, c.transacting, hundredths[99].Sub(hundredths[0]))
 	return middleRate(cases, hundredths), c.transactions - publishPartitions, err // without the barriers
 }
 

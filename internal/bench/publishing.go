@@ -72,6 +72,7 @@ func (p *publishing) end() error {
 // published is what the publisher's own metrics say was committed.
 type published struct {
 	events, retries, transactions int64
+	transacting                   time.Duration // of all workers together
 }
 
 // counts reads the metrics.
@@ -90,6 +91,11 @@ func (p *publishing) counts(ctx context.Context) (published, error) {
 				c.retries = total(m.Data)
 			case "postident.transaction.duration":
 				c.transactions = total(m.Data)
+				if h, ok := m.Data.(metricdata.Histogram[float64]); ok {
+					for _, point := range h.DataPoints {
+						c.transacting += time.Duration(point.Sum * float64(time.Second))
+					}
+				}
 			}
 		}
 	}
