@@ -130,7 +130,7 @@ func (w *worker) startDue() {
 			if w.table.waiting(key) && !w.running[key] {
 				c := new(claim)
 				w.running[key], w.backlog.begun[key] = true, c
-				jobs = append(jobs, job{key: key, account: a, slot: true, stateAt: w.table.offset(key), claim: c})
+				jobs = append(jobs, job{key: key, account: a, slot: true, stateAt: w.table.offset(key), claim: c, began: now})
 			}
 		}
 		if len(jobs) > 0 {
@@ -222,7 +222,7 @@ func (w *worker) finished(r result) {
 			return
 		}
 	}
-	w.ready = append(w.ready, r)
+	w.settleSoon(r)
 }
 
 // parkedSlot is one entry of parkedSlots.

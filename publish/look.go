@@ -33,6 +33,7 @@ type job struct {
 	stateAt  int64     // where the slot's trigger stands in case-state
 	claim    *claim    // of a slot: whoever takes it goes first
 	resend   *kgo.Record
+	began    time.Time // of a look that reads: when it got in line; zero else
 }
 
 // result is a finished look.
@@ -113,14 +114,14 @@ func (w *worker) look(key string, triggers []trigger) {
 	j := job{key: key, account: w.p.accounts[clientOf(key)], triggers: asking}
 	if last := asking[len(asking)-1]; len(asking) == 1 && last.Observation != nil {
 		s := snapshotOfObservation(last.Trigger)
-		w.ready = append(w.ready, result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
+		w.settleSoon(result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
 		return
 	}
 	switch {
 	case j.account.holdsBack(w.p.cfg.Now()):
-		w.ready = append(w.ready, result{job: j, origin: newestHook(asking), err: errBlocked})
+		w.settleSoon(result{job: j, origin: newestHook(asking), err: errBlocked})
 	case j.account.congested():
-		w.ready = append(w.ready, result{job: j, origin: newestHook(asking), err: errBusy})
+		w.settleSoon(result{job: j, origin: newestHook(asking), err: errBusy})
 	default:
 		w.read(j)
 	}
@@ -155,6 +156,7 @@ func newestHook(triggers []trigger) trigger {
 // read reads the case beside the loop, bounded by a deadline that includes the
 // wait for its turn: past it the trigger becomes a durable retry.
 func (w *worker) read(j job) {
+	j.began = w.p.cfg.Now()
 	w.spawn(func(ctx context.Context) {
 		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 		defer cancel()

@@ -15,10 +15,12 @@ import (
 
 // Bounds of a worker's loop.
 const (
-	maxOutstanding = 1000             // triggers not done: beyond it the inbox waits
-	maxRunning     = 256              // looks under way
-	maxBatch       = 500              // cases in one transaction
-	maxPoll        = 256              // triggers in one poll
+	maxOutstanding = 1000 // triggers not done: beyond it the inbox waits
+	maxRunning     = 256  // looks under way
+	maxBatch       = 500  // cases in one transaction
+	maxPoll        = 256  // triggers in one poll
+	gatherShare    = 4    // a look waits for this part of its time to be committed with others
+	maxGather      = 200 * time.Millisecond
 	forgetInterval = time.Hour        // of the search for states to forget
 	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
 	maxOpen        = 100_000          // triggers done or not above the position
@@ -46,6 +48,7 @@ type worker struct {
 	running   map[string]bool
 	waiting   map[string][]trigger            // triggers of cases that are being looked at
 	ready     []result                        // looks to be settled in the next transaction
+	commitBy  time.Time                       // until then what is ready may wait for more
 	results   chan result                     // from reads and from triggers sent on
 	backlog   backlog                         // retry slots that are due
 	forgotten time.Time                       // last search for states to forget
@@ -111,8 +114,10 @@ func (w *worker) work(ctx context.Context) error {
 	answers, deaf := w.p.bell.listen()
 	defer deaf()
 	for {
-		if err := w.commitReady(finish); err != nil {
-			return err
+		if ctx.Err() != nil || w.gather(w.p.cfg.Now()) == 0 {
+			if err := w.commitReady(finish); err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -127,13 +132,18 @@ func (w *worker) work(ctx context.Context) error {
 // waitForWork waits for one thing to happen, and then takes all results that
 // are there.
 func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, failed <-chan error, answers <-chan struct{}) error {
+	pause := w.untilDue()
 	if len(w.ready) > 0 {
-		return nil
+		gather := w.gather(w.p.cfg.Now())
+		if gather == 0 {
+			return nil
+		}
+		pause = min(pause, gather)
 	}
 	if w.progress.undone >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning {
 		fetched = nil
 	}
-	timer := time.NewTimer(w.untilDue())
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -157,6 +167,30 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 			return nil
 		}
 	}
+}
+
+// settleSoon puts a look that is done into the next transaction. Under load each
+// look would have a transaction of its own, and transactions are what the broker
+// is busy with. So while others are under way, one that took long waits some
+// more, a small part of its time, to be committed with them; what came at once
+// goes at once.
+func (w *worker) settleSoon(r result) {
+	by := w.p.cfg.Now()
+	if !r.began.IsZero() {
+		by = by.Add(min(by.Sub(r.began)/gatherShare, maxGather))
+	}
+	if len(w.ready) == 0 || by.Before(w.commitBy) {
+		w.commitBy = by
+	}
+	w.ready = append(w.ready, r)
+}
+
+// gather is how long what is ready may wait for more; zero to commit now.
+func (w *worker) gather(now time.Time) time.Duration {
+	if len(w.ready) == 0 || len(w.ready) >= maxBatch || len(w.running) <= len(w.ready) {
+		return 0
+	}
+	return max(w.commitBy.Sub(now), 0)
 }
 
 // untilDue is the time until a retry may be due.
