@@ -148,8 +148,23 @@ func (p *Publisher) ownership() (working, waiting int64) {
 	return working, waiting
 }
 
+// sourceLabels are made once: every trigger needs one.
+var sourceLabels = func() map[schemas.Source]metric.AddOption {
+	labels := make(map[schemas.Source]metric.AddOption)
+	for _, s := range []schemas.Source{
+		schemas.SourceUnknown, schemas.SourceWebhook, schemas.SourceSweep, schemas.SourceBackfill, schemas.SourceRedrive,
+	} {
+		labels[s] = metric.WithAttributeSet(attribute.NewSet(attribute.String("source", string(s))))
+	}
+	return labels
+}()
+
 func (m *metrics) triggered(ctx context.Context, source schemas.Source) {
-	m.triggers.Add(ctx, 1, metric.WithAttributes(attribute.String("source", string(source))))
+	label, known := sourceLabels[source]
+	if !known {
+		label = sourceLabels[schemas.SourceUnknown]
+	}
+	m.triggers.Add(ctx, 1, label)
 }
 
 func (m *metrics) read(ctx context.Context, clientID, result string, d time.Duration) {
@@ -203,34 +218,76 @@ func workerFailure(err error) string {
 	return "error"
 }
 
+// The labels of what is counted for every case: a batch is counted by them
+// first, because to make an attribute set costs more than to count.
+type (
+	lookLabels struct {
+		clientID string
+		verdict  verdict
+	}
+	retryLabels struct {
+		clientID string
+		kind     schemas.RetryKind
+		reason   string
+	}
+	eventLabels struct {
+		clientID   string
+		method     schemas.Method
+		statusType schemas.StatusType
+		source     schemas.Source
+	}
+)
+
 // committed counts what a committed batch did: a count that was made before the
 // commit would count again after a crash.
 func (m *metrics) committed(ctx context.Context, now time.Time, b *batch) {
 	for _, l := range b.letters {
 		m.letters.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", l.reason)))
 	}
-	for _, c := range b.counts {
-		client := attribute.String("client_id", c.clientID)
+	looks, retries, events := make(map[lookLabels]int64), make(map[retryLabels]int64), make(map[eventLabels]int64)
+	for i := range b.counts {
+		c := &b.counts[i]
 		if c.verdict != 0 {
-			m.looks.Add(ctx, 1, metric.WithAttributes(client, attribute.String("verdict", c.verdict.String())))
-		}
-		if c.superseded > 0 {
-			m.superseded.Add(ctx, int64(c.superseded), metric.WithAttributes(client))
-		}
-		for _, u := range c.unknown {
-			m.unknown.Add(ctx, 1, metric.WithAttributes(client, attribute.String("kind", string(u.Kind))))
+			looks[lookLabels{c.clientID, c.verdict}]++
 		}
 		if c.retry != nil {
-			m.retries.Add(ctx, 1, metric.WithAttributes(client,
-				attribute.String("kind", string(c.retry.Kind)), attribute.String("reason", c.retry.Reason)))
+			retries[retryLabels{c.clientID, c.retry.Kind, c.retry.Reason}]++
 		}
-		for i := range c.events {
-			e := &c.events[i]
-			m.events.Add(ctx, 1, metric.WithAttributes(client, attribute.String("method", string(e.Method)),
-				attribute.String("status_type", string(e.StatusType)), attribute.String("source", string(e.ObservedBy))))
-			if !c.receivedAt.IsZero() {
-				m.delay.Record(ctx, now.Sub(c.receivedAt).Seconds(), metric.WithAttributes(client))
-			}
+		for j := range c.events {
+			e := &c.events[j]
+			events[eventLabels{c.clientID, e.Method, e.StatusType, e.ObservedBy}]++
 		}
+		m.noticed(ctx, now, c)
+	}
+	for l, n := range looks {
+		m.looks.Add(ctx, n, metric.WithAttributes(attribute.String("client_id", l.clientID), attribute.String("verdict", l.verdict.String())))
+	}
+	for l, n := range retries {
+		m.retries.Add(ctx, n, metric.WithAttributes(attribute.String("client_id", l.clientID),
+			attribute.String("kind", string(l.kind)), attribute.String("reason", l.reason)))
+	}
+	for l, n := range events {
+		m.events.Add(ctx, n, metric.WithAttributes(attribute.String("client_id", l.clientID), attribute.String("method", string(l.method)),
+			attribute.String("status_type", string(l.statusType)), attribute.String("source", string(l.source))))
+	}
+}
+
+// noticed counts of one look what few looks have.
+func (m *metrics) noticed(ctx context.Context, now time.Time, c *counted) {
+	if c.superseded == 0 && len(c.unknown) == 0 && (c.receivedAt.IsZero() || len(c.events) == 0) {
+		return
+	}
+	client := attribute.String("client_id", c.clientID)
+	if c.superseded > 0 {
+		m.superseded.Add(ctx, int64(c.superseded), metric.WithAttributes(client))
+	}
+	for _, u := range c.unknown {
+		m.unknown.Add(ctx, 1, metric.WithAttributes(client, attribute.String("kind", string(u.Kind))))
+	}
+	if c.receivedAt.IsZero() {
+		return
+	}
+	for range c.events {
+		m.delay.Record(ctx, now.Sub(c.receivedAt).Seconds(), metric.WithAttributes(client))
 	}
 }

@@ -210,10 +210,13 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// keyPartitioner keeps no state for records with a key. To make one costs more
+// than all else that is done for a trigger.
+var keyPartitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
+
 // partitionOf is where Java's default partitioner, and ours, put a key.
 func partitionOf(key string, n int32) int32 {
-	p := kgo.StickyKeyPartitioner(nil).ForTopic("")
-	return int32(p.Partition(&kgo.Record{Key: []byte(key)}, int(n))) //nolint:gosec // below n
+	return int32(keyPartitioner.Partition(&kgo.Record{Key: []byte(key)}, int(n))) //nolint:gosec // below n
 }
 
 // belongsTo makes a function for one goroutine that says whether a key belongs
