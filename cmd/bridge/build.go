@@ -61,6 +61,13 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 	if err != nil {
 		return where, err
 	}
+	if p.watchCluster {
+		watch, err := newClusterWatch(kafka, namesOfTopics(s.Topics.Prefix), tel.Meter, p.logger)
+		if err != nil {
+			return where, err
+		}
+		p.start(ctx, "cluster watch", watch.Run)
+	}
 	if processor != nil {
 		p.start(ctx, roleProcess, processor.Run)
 	}

@@ -106,6 +106,11 @@ func registerEverything(t *testing.T, meter metric.Meter) {
 	if _, err := publish.New(role.config); err != nil {
 		t.Fatal(err)
 	}
+	watch, err := newClusterWatch(nil, topicNames{}, meter, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch.count(nil) // as a look that found nothing does
 	if err := registerBuildInfo(meter, readBuildInfo()); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ the environment: 'bridge config' shows them, docs/configuration.md explains them
 				logger.WarnContext(cmd.Context(), "setting deserves a look",
 					slog.String("variable", w.Variable), slog.String("problem", w.Problem))
 			}
-			p := &process{settings: s, roles: roles, logger: logger, started: m.hooks.started}
+			p := &process{settings: s, roles: roles, logger: logger, watchCluster: true, started: m.hooks.started}
 			return p.run(cmd.Context())
 		},
 	}
@@ -111,7 +111,10 @@ type process struct {
 	settings settings
 	roles    []string
 	logger   *slog.Logger
-	started  func(addresses) // called once everything serves; may be nil
+	// watchCluster: the cluster's settings are looked at. Not those of the demo's
+	// own broker.
+	watchCluster bool
+	started      func(addresses) // called once everything serves; may be nil
 
 	down  teardown
 	ready readiness

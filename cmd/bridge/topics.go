@@ -46,7 +46,11 @@ compares all of them as 'bridge topics check' does. Running it again is harmless
 			Short: "Compare the topics with what they should be",
 			Long: `Compares partitions, replication, clean-up policy, retention and the other
 settings that the bridge's promises rest on. Changes nothing. Exits 1 and names
-every difference if there is one. Give the flags that 'apply' was given.`,
+every difference if there is one. Give the flags that 'apply' was given.
+
+Warns of what it does not judge by the flags and the promises rest on all the
+same, such as two replicas, or brokers that refuse the bridge's transactions:
+docs/guarantees.md.`,
 			Example: "  bridge topics check\n  bridge topics check --partitions 24 --json",
 		}, checkTopics),
 	)
@@ -81,8 +85,13 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 		ctx, cancel := context.WithTimeout(cmd.Context(), topicsTimeout)
 		defer cancel()
 		names := namesOfTopics(s.Topics.Prefix)
+		var seen clusterSeen
 		results, err := withAdmin(opts, func(admin *kadm.Client) ([]topicResult, error) {
-			return verb(ctx, admin, plan.specs(names), names)
+			results, err := verb(ctx, admin, plan.specs(names), names)
+			if err == nil {
+				seen, err = seeCluster(ctx, admin, names)
+			}
+			return results, err
 		})
 		if err != nil {
 			return err
@@ -92,12 +101,33 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 		} else {
 			err = printTopics(m.Stdout, results)
 		}
+		m.warnOfCluster(seen, names, results)
 		if err == nil && countDifferences(results) > 0 {
 			err = &reportedError{"topics differ"}
 		}
 		return err
 	}
 	return cmd
+}
+
+// warnOfCluster says which assumptions the cluster breaks that no difference of
+// the topics says already.
+func (m *Main) warnOfCluster(seen clusterSeen, names topicNames, results []topicResult) {
+	said := make(map[string]bool)
+	for _, r := range results {
+		for _, d := range r.Differences {
+			said[r.Topic+" "+d.What] = true
+		}
+	}
+	rest, single := summarised(seen, brokenAssumptions(seen, names))
+	if single {
+		m.complain("warning: " + singleBroker)
+	}
+	for _, a := range rest {
+		if !said[a.Subject+" "+a.Setting] {
+			m.complain("warning: " + a.String())
+		}
+	}
 }
 
 // withAdmin lends do a client for administration.

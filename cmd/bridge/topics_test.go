@@ -32,7 +32,7 @@ postident.case-state   12          1            created
 postident.status.v1    12          1            created
 postident.dead-letter  12          1            created
 `
-	if got.code != exitDone || got.stdout != want || got.stderr != "" {
+	if got.code != exitDone || got.stdout != want || got.stderr != singleWarning {
 		t.Errorf("apply: exit %d, stderr %q, stdout:\n%s", got.code, got.stderr, got.stdout)
 	}
 	for topic, configs := range map[string]map[string]string{
@@ -86,7 +86,7 @@ func TestTopicsCheckFindsAWrongPartitionCount(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, got.stdout)
 		}
 	}
-	if got.code != exitFailed || got.stderr != "" {
+	if got.code != exitFailed || got.stderr != singleWarning {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
 	// Applying repairs no partition count and destroys nothing.

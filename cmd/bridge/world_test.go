@@ -118,15 +118,6 @@ func (w *world) settle(t *testing.T) {
 	eventually(t, "all webhooks are delivered", func() bool { return w.sim.Status().HooksPending == 0 })
 }
 
-func (w *world) truth() []audit.Change {
-	changes := w.sim.Truth()
-	truth := make([]audit.Change, len(changes))
-	for i, c := range changes {
-		truth[i] = audit.Change(c)
-	}
-	return truth
-}
-
 func (w *world) classes() map[string]schemas.RegulatoryClass {
 	classes := make(map[string]schemas.RegulatoryClass)
 	for _, a := range w.accounts {
@@ -155,34 +146,47 @@ func (w *world) published(t *testing.T) []audit.Published {
 	return published
 }
 
-// searchCanaries looks for the simulator's personal data in everything that the
-// bridges left behind (P5).
-func (w *world) searchCanaries(t *testing.T, metrics []byte) {
+// judge compares everything that the bridges left behind with the truth.
+func (w *world) judge(t *testing.T, metrics []byte) audit.Verdict {
 	t.Helper()
-	topics := []string{w.prefix + "inbox", w.prefix + "case-state", w.prefix + "status.v1", w.prefix + "dead-letter"}
-	hits, err := audit.SearchTopics(t.Context(), w.opts(), topics, scrsim.Canaries())
+	registry, err := schemas.NewRegistry(schemas.RegistryConfig{URLs: []string{w.registry}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, hit := range hits {
-		t.Errorf("canary in %s", hit)
+	e := audit.Evidence{
+		Kafka: w.opts(), Prefix: w.prefix, Schema: registry.SchemaByID, Canaries: scrsim.Canaries(),
+		Outputs: map[string][]byte{"metrics": metrics},
+		Options: audit.Options{Strict: true, Partitions: 12, Classes: w.classes()},
 	}
-	outputs := map[string][]byte{"metrics": metrics}
+	for _, c := range w.sim.Truth() {
+		e.Truth = append(e.Truth, audit.Change(c))
+	}
+	for _, a := range w.sim.Attempts() {
+		e.Webhooks = append(e.Webhooks, audit.Webhook{ClientID: a.ClientID, CaseID: a.CaseID, At: a.At, Status: a.Status})
+	}
+	for _, a := range w.accounts {
+		for _, c := range a.Credentials {
+			e.Secrets = append(e.Secrets, c.Password, c.DataPassword)
+		}
+		e.Secrets = append(e.Secrets, a.Webhook.Password)
+	}
 	for _, r := range w.replicas {
-		outputs["log of "+r.name] = r.log.bytes()
+		e.Outputs["log of "+r.name] = r.log.bytes()
 	}
-	for what, data := range outputs {
+	for what, data := range e.Outputs {
 		if len(data) == 0 {
 			t.Errorf("%s is empty: the search proves nothing", what)
 		}
-		found, err := audit.Search(data, scrsim.Canaries())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, needle := range found {
-			t.Errorf("canary %d in the %s", needle, what)
-		}
 	}
+	verdict, err := audit.Judge(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s; waiting: %d triggers, %d retries", verdict.String(), verdict.Waiting, verdict.Retries)
+	if err := verdict.Err(); err != nil {
+		t.Error(err)
+	}
+	return verdict
 }
 
 // compareConsumers has consumers that are not ours read the topic: they must

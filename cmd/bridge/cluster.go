@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+const (
+	// clusterInterval is how often a process looks at the cluster's settings:
+	// operators change them while it runs.
+	clusterInterval = time.Hour
+	// clusterRetry is the pause after a look that failed.
+	clusterRetry = 30 * time.Second
+	// clusterTimeout bounds a look.
+	clusterTimeout = 20 * time.Second
+)
+
+const singleBroker = "the cluster has one broker: what it loses is lost, and no promise holds against that. For development only"
+
+// clusterWatch looks at the cluster's settings and tells of those that break
+// what the promises rest on. It never stops the bridge.
+type clusterWatch struct {
+	opts   []kgo.Opt
+	names  topicNames
+	logger *slog.Logger
+
+	broken atomic.Pointer[map[string]int64] // by promise; nil before the first look
+	told   map[string]bool                  // lines that are in the log; owned by Run
+	denied bool                             // said; owned by Run
+}
+
+// newClusterWatch registers the metric.
+func newClusterWatch(opts []kgo.Opt, names topicNames, meter metric.Meter, logger *slog.Logger) (*clusterWatch, error) {
+	w := &clusterWatch{opts: opts, names: names, logger: logger, told: make(map[string]bool)}
+	gauge, err := meter.Int64ObservableGauge("postident.cluster.assumptions.broken",
+		metric.WithDescription("Settings of the cluster that break what a promise rests on."))
+	if err != nil {
+		return nil, fmt.Errorf("make metric postident.cluster.assumptions.broken: %w", err)
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		if counts := w.broken.Load(); counts != nil {
+			for promise, n := range *counts {
+				o.ObserveInt64(gauge, n, metric.WithAttributes(attribute.String("promise", promise)))
+			}
+		}
+		return nil
+	}, gauge)
+	if err != nil {
+		return nil, fmt.Errorf("observe metric postident.cluster.assumptions.broken: %w", err)
+	}
+	return w, nil
+}
+
+// Run looks again and again until ctx ends.
+func (w *clusterWatch) Run(ctx context.Context) error {
+	for {
+		next := clusterInterval
+		if err := w.look(ctx); err != nil {
+			next = clusterRetry // readiness tells that Kafka is away; here it is no news
+		}
+		if !pause(ctx, next) {
+			return ctx.Err()
+		}
+	}
+}
+
+// look reads the settings once and logs what is new.
+func (w *clusterWatch) look(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, clusterTimeout)
+	defer cancel()
+	seen, err := withAdmin(w.opts, func(admin *kadm.Client) (clusterSeen, error) { return seeCluster(bounded, admin, w.names) })
+	if err != nil {
+		return err
+	}
+	if seen.Denied && !w.denied {
+		w.denied = true
+		w.logger.InfoContext(ctx, "cluster settings cannot all be read",
+			slog.String("permission", "DescribeConfigs on the topics and on the cluster"))
+	}
+	broken := brokenAssumptions(seen, w.names)
+	w.count(broken)
+	w.tell(ctx, seen, broken)
+	return nil
+}
+
+// count sets the metric. Every promise has a series, so that 0 is seen too.
+func (w *clusterWatch) count(broken []assumption) {
+	counts := map[string]int64{"P1": 0, "P2": 0, "P8": 0, "P9": 0}
+	for _, a := range broken {
+		for promise := range strings.SplitSeq(a.Promise, ", ") {
+			counts[promise]++
+		}
+	}
+	w.broken.Store(&counts)
+}
+
+// tell logs each broken assumption once, and again when it was kept in between.
+func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assumption) {
+	now := make(map[string]bool)
+	rest, single := summarised(seen, broken)
+	if single {
+		now[singleBroker] = true
+		if !w.told[singleBroker] {
+			w.logger.WarnContext(ctx, "cluster is for development only", slog.String("why", singleBroker))
+		}
+	}
+	for _, a := range rest {
+		line := a.String()
+		now[line] = true
+		if w.told[line] {
+			continue
+		}
+		w.logger.WarnContext(ctx, "cluster breaks an assumption",
+			slog.String("promise", a.Promise), slog.String("subject", a.Subject), slog.String("setting", a.Setting),
+			slog.String("is", a.Is), slog.String("should_be", a.Should), slog.String("why", a.Why), slog.String("remedy", a.Remedy))
+	}
+	w.told = now
+}
+
+// seeCluster reads what the assumptions are about. What may not be described is
+// left out.
+func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clusterSeen, error) {
+	seen := clusterSeen{Brokers: make(map[int32]map[string]string), Topics: make(map[string]topicSeen)}
+	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.Status, names.DeadLetter, transactionLog)
+	if err != nil {
+		return seen, fmt.Errorf("list topics: %w", err)
+	}
+	var topics []string
+	for _, d := range details.Sorted() {
+		switch {
+		case d.Err == nil:
+			seen.Topics[d.Topic] = topicSeen{
+				Partitions:  int32(len(d.Partitions)),          //nolint:gosec // Kafka counts partitions in 32 bits
+				Replication: int16(d.Partitions.NumReplicas()), //nolint:gosec // Kafka counts replicas in 16 bits
+				Configs:     make(map[string]string),
+			}
+			topics = append(topics, d.Topic)
+		case denied(d.Err):
+			seen.Denied = seen.Denied || d.Topic != transactionLog
+		}
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, topics...)
+	if err != nil && !denied(err) {
+		return seen, fmt.Errorf("describe topic configurations: %w", err)
+	}
+	for _, rc := range configs {
+		if denied(rc.Err) {
+			seen.Denied = true
+			continue
+		}
+		for _, c := range rc.Configs {
+			if t, ok := seen.Topics[rc.Name]; ok && c.Value != nil {
+				t.Configs[c.Key] = *c.Value
+			}
+		}
+	}
+	return seen, seeBrokers(ctx, admin, &seen)
+}
+
+func seeBrokers(ctx context.Context, admin *kadm.Client, seen *clusterSeen) error {
+	brokers, err := admin.ListBrokers(ctx)
+	if err != nil {
+		return fmt.Errorf("list brokers: %w", err)
+	}
+	for _, id := range brokers.NodeIDs() {
+		seen.Brokers[id] = make(map[string]string)
+		configs, err := admin.DescribeBrokerConfigs(ctx, id)
+		if err != nil && !denied(err) {
+			return fmt.Errorf("describe configuration of broker %d: %w", id, err)
+		}
+		for _, rc := range configs {
+			seen.Denied = seen.Denied || denied(rc.Err)
+			for _, c := range rc.Configs {
+				if c.Value != nil {
+					seen.Brokers[id][c.Key] = *c.Value
+				}
+			}
+		}
+		seen.Denied = seen.Denied || denied(err)
+	}
+	return nil
+}
+
+// denied reports whether an answer means that the user may not know.
+func denied(err error) bool {
+	_, auth := errors.AsType[*kadm.AuthError](err)
+	return auth || errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed)
+}
