@@ -88,6 +88,10 @@ lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between 
 lint-rules: $(TOOLS)/golangci-lint ## Prove on planted violations that the project's own lint rules fire.
 	tools/lint-rules $(TOOLS)/golangci-lint
 
+.PHONY: broken-rules
+broken-rules: ## Break each rule that exactly once rests on, one at a time, and see its test fall; takes minutes.
+	tools/broken-rules $(RULE)
+
 .PHONY: fmt
 fmt: $(TOOLS)/golangci-lint ## Format the Go code.
 	$(TOOLS)/golangci-lint fmt $(PKG)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -379,11 +380,62 @@ func TestOperationsPageHasTheLogMessages(t *testing.T) {
 func TestMetricsOfThePagesExist(t *testing.T) {
 	t.Parallel()
 	known := readFile(t, "metrics.md")
-	for _, page := range []string{"operations.md", "architecture.md", "../README.md"} {
+	for _, page := range []string{"operations.md", "architecture.md", "guarantees.md", "../README.md"} {
 		for _, name := range regexp.MustCompile(`\bpostident_[a-z_]+`).FindAllString(readFile(t, page), -1) {
 			if !strings.Contains(known, "`"+name+"`") {
 				t.Errorf("%s: metrics.md has no %s", page, name)
 			}
 		}
+	}
+}
+
+// Every test that guarantees.md names is there, and its table of rules that are
+// broken on purpose is that of the patches.
+func TestGuaranteesNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	exists := make(map[string]bool)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(readFile(t, path), -1) {
+				exists[m[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := readFile(t, "guarantees.md")
+	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(page, -1)
+	if len(named) < 20 {
+		t.Errorf("%d tests named: the test is off", len(named))
+	}
+	for _, m := range named {
+		if !exists[m[1]] {
+			t.Errorf("guarantees.md names %s, which does not exist", m[1])
+		}
+	}
+	patches, err := filepath.Glob("../tools/testdata/broken/*.patch")
+	if err != nil || len(patches) < 8 {
+		t.Fatalf("%d patches: %v", len(patches), err)
+	}
+	var rows []string
+	for _, patch := range patches {
+		head, rest, _ := strings.Cut(readFile(t, patch), "\npackage: ")
+		test := regexp.MustCompile(`(?m)^test: (\w+)$`).FindStringSubmatch(rest)
+		if test == nil {
+			t.Fatalf("%s names no test", patch)
+		}
+		rows = append(rows, fmt.Sprintf("| `%s`: %s | `%s` |\n", strings.TrimSuffix(filepath.Base(patch), ".patch"),
+			strings.ReplaceAll(strings.TrimSpace(head), "\n", " "), test[1]))
+	}
+	if _, table, _ := strings.Cut(page, "| rule broken | test that falls |\n|---|---|\n"); !strings.HasPrefix(table, strings.Join(rows, "")) {
+		t.Errorf("the table of rules that are broken on purpose should be:\n%s", strings.Join(rows, ""))
 	}
 }
