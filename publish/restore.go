@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,14 +96,20 @@ func (w *worker) restore(ctx context.Context) error {
 			return fmt.Errorf("restore state: %w", err)
 		}
 		reached := false
+		var positions []*kgo.Record
 		for it := fetches.RecordIter(); !it.Done(); {
 			rec := it.Next()
 			if reached {
 				// Only a successor can write after our barrier before we do.
 				return errSucceeded
 			}
+			if string(rec.Key) == schemas.PositionKey {
+				positions = append(positions, rec)
+				continue
+			}
 			reached = w.load(ctx, rec)
 		}
+		w.loadPosition(ctx, positions)
 		if reached {
 			break
 		}
@@ -129,16 +136,14 @@ func (w *worker) pollBounded(ctx context.Context, limit time.Duration) (kgo.Fetc
 
 var errSucceeded = errors.New("a successor is at work")
 
-// load takes one record of case-state into the table, and says whether it is
-// this opening's barrier. Bytes that are not ours quarantine their case and stop
+// load takes a record of case-state that is no position into the table, and
+// says whether it is this opening's barrier. Bytes that are not ours quarantine their case and stop
 // nothing else.
 func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool) {
 	switch {
 	case string(rec.Key) == schemas.BarrierKey:
 		b, err := schemas.DecodeBarrier(rec.Value)
 		return err == nil && b.OpeningID == w.opening
-	case string(rec.Key) == schemas.PositionKey:
-		w.loadPosition(ctx, rec)
 	case rec.Value == nil:
 		w.table.forget(string(rec.Key))
 	default:
@@ -147,15 +152,19 @@ func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool) {
 	return false
 }
 
-func (w *worker) loadPosition(ctx context.Context, rec *kgo.Record) {
-	position, err := schemas.DecodePosition(rec.Value)
-	if err != nil {
+// loadPosition takes the newest of the positions that can be read: each
+// transaction wrote one, and only the last one counts.
+func (w *worker) loadPosition(ctx context.Context, records []*kgo.Record) {
+	for _, rec := range slices.Backward(records) {
+		position, err := schemas.DecodePosition(rec.Value)
+		if err == nil {
+			w.restored = &position
+			return
+		}
 		// An older position, or none, only has triggers looked at again.
 		w.p.metrics.positionLost(ctx, "unreadable")
 		w.log.ErrorContext(ctx, "position cannot be read, going on without it", "offset", rec.Offset, "error", err)
-		return
 	}
-	w.restored = &position
 }
 
 func (w *worker) loadCase(ctx context.Context, rec *kgo.Record) {

@@ -12,7 +12,7 @@ import (
 //
 // A block stands in a chunk, behind its length, and begins with its key: the
 // account's number, the length of the case id, the case id. Chunks are only
-// appended to; a block that is replaced or deleted leaves a gap. When the gaps
+// appended to; a block that is replaced or deleted is marked as a gap. When the gaps
 // take too much, the blocks of the emptiest chunk move to the last one, a chunk
 // at a time, so that no put takes long. The index is a hash table with linear
 // probing; a slot holds the beginning of its key's hash and the block's address.
@@ -83,10 +83,19 @@ func addressIn(slot uint64) int { return int(slot&(1<<addressBits-1)) - 1 }
 
 // block is the block at an address, and the bytes that it takes with its length.
 func (s *store) block(address int) (block []byte, size int) {
-	data := s.chunks[address>>placeBits].data[address&(chunkSize-1):]
-	length, n := binary.Uvarint(data)
-	size = n + int(length) //nolint:gosec // our own bytes
-	return data[n:size:size], size
+	block, size, _ = cutBlock(s.chunks[address>>placeBits].data[address&(chunkSize-1):])
+	return block, size
+}
+
+// cutBlock cuts the first block off a chunk. Before it stands twice its length,
+// and one more in a gap.
+func cutBlock(data []byte) (block []byte, size int, gap bool) {
+	length, n := uint64(data[0]), 1
+	if length >= 0x80 {
+		length, n = binary.Uvarint(data)
+	}
+	size = n + int(length>>1) //nolint:gosec // our own bytes
+	return data[n:size:size], size, length&1 != 0
 }
 
 // find is the slot of a key, or the free one where it belongs.
@@ -176,12 +185,13 @@ func (s *store) delete(client uint64, caseID []byte) {
 
 // each calls f with every block, until it returns false. f must change nothing.
 func (s *store) each(f func(block []byte) bool) {
-	for _, slot := range s.slots {
-		if slot == 0 {
-			continue
-		}
-		if block, _ := s.block(addressIn(slot)); !f(block) {
-			return
+	for i := range s.chunks {
+		for data := s.chunks[i].data; len(data) > 0; {
+			block, size, gap := cutBlock(data)
+			data = data[size:]
+			if !gap && !f(block) {
+				return
+			}
 		}
 	}
 }
@@ -204,7 +214,7 @@ func (s *store) grow() {
 // add appends a block to the last chunk, or begins the next one. A large block
 // has a chunk of its own, so that little is left over at the end of a chunk.
 func (s *store) add(block []byte) (address int) {
-	size := uvarintSize(len(block)) + len(block)
+	size := uvarintSize(2*len(block)) + len(block)
 	index := s.last
 	switch {
 	case size > chunkSize/8:
@@ -215,7 +225,7 @@ func (s *store) add(block []byte) (address int) {
 	}
 	c := &s.chunks[index]
 	address = index<<placeBits | len(c.data)
-	c.data = binary.AppendUvarint(c.data, uint64(len(block)))
+	c.data = binary.AppendUvarint(c.data, 2*uint64(len(block)))
 	c.data = append(c.data, block...)
 	c.live += size
 	s.live += size
@@ -244,9 +254,11 @@ func (s *store) begin(size int) (index int) {
 	return index
 }
 
-// drop leaves a gap.
+// drop makes a block a gap.
 func (s *store) drop(address, size int) {
-	s.chunks[address>>placeBits].live -= size
+	c := &s.chunks[address>>placeBits]
+	c.data[address&(chunkSize-1)] |= 1 // the last bit of its length
+	c.live -= size
 	s.live -= size
 }
 
@@ -282,8 +294,11 @@ func (s *store) evacuate(index int) {
 	data := s.chunks[index].data
 	for place := 0; place < len(data) && s.chunks[index].live > 0; {
 		address := index<<placeBits | place
-		block, size := s.block(address)
+		block, size, gap := cutBlock(data[place:])
 		place += size
+		if gap {
+			continue
+		}
 		client, caseID, _ := cutKey(block)
 		tag := s.tag(client, caseID)
 		for slot := s.home(tag); s.slots[slot] != 0; slot = s.after(slot) {

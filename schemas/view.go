@@ -169,10 +169,16 @@ func (r *plainReader) fail() {
 }
 
 func (r *plainReader) long() int64 {
-	if len(r.rest) > 0 && r.rest[0] < 0x80 {
-		u := r.rest[0]
-		r.rest = r.rest[1:]
-		return int64(u>>1) ^ -int64(u&1)
+	var u uint64
+	for i, b := range r.rest {
+		u |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			r.rest = r.rest[i+1:]
+			return int64(u>>1) ^ -int64(u&1) //nolint:gosec // the bits count
+		}
+		if i == maxLongBytes-2 {
+			break // the tenth byte needs care, and no time of ours has one
+		}
 	}
 	v, n := binary.Varint(r.rest)
 	if n <= 0 {
@@ -182,6 +188,8 @@ func (r *plainReader) long() int64 {
 	r.rest = r.rest[n:]
 	return v
 }
+
+const maxLongBytes = binary.MaxVarintLen64
 
 // integer is a long that is an int in CaseState.
 func (r *plainReader) integer() int64 {

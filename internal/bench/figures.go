@@ -11,5 +11,7 @@ func Figures() []Figure {
 		latencyFigure(),
 		idleFigure(),
 		latency3Figure(),
+		restoreFigure(),
+		restoreLargeFigure(),
 	}
 }
