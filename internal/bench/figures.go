@@ -10,8 +10,8 @@ func Figures() []Figure {
 		backlogFigure(),
 		latencyFigure(),
 		idleFigure(),
-		latency3Figure(),
 		restoreFigure(),
 		restoreLargeFigure(),
+		latency3Figure(),
 	}
 }
