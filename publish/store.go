@@ -94,7 +94,7 @@ func cutBlock(data []byte) (block []byte, size int, gap bool) {
 	if length >= 0x80 {
 		length, n = binary.Uvarint(data)
 	}
-	size = n + int(length>>1) //nolint:gosec // our own bytes
+	size = n + int(length>>1)
 	return data[n:size:size], size, length&1 != 0
 }
 

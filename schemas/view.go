@@ -174,7 +174,7 @@ func (r *plainReader) long() int64 {
 		u |= uint64(b&0x7f) << (7 * i)
 		if b < 0x80 {
 			r.rest = r.rest[i+1:]
-			return int64(u>>1) ^ -int64(u&1) //nolint:gosec // the bits count
+			return int64(u>>1) ^ -int64(u&1)
 		}
 		if i == maxLongBytes-2 {
 			break // the tenth byte needs care, and no time of ours has one

@@ -91,7 +91,7 @@ func measureRestore(ctx context.Context, env *Env, cases int, bar float64) (rows
 	}
 	return []Row{
 		{Name: fmt.Sprintf("restore of %s cases", grouped(fmt.Sprint(cases))), Ours: median(took), Unit: "s", Bar: Bar{AtMost: bar}},
-		{Name: "heap a case", Ours: median(heap), Unit: "B", Bar: Bar{AtMost: heapBar}},
+		{Name: fmt.Sprintf("heap a case, of %s", grouped(fmt.Sprint(cases))), Ours: median(heap), Unit: "B", Bar: Bar{AtMost: heapBar}},
 	}, nil
 }
 
