@@ -79,6 +79,9 @@ const retryAfter = "2"
 
 // write sends the answer. That the sender is gone is not worth an error: the
 // outcome is counted either way.
+//
+// Crash point "answer": the trigger is durable; a sender that got no answer tries
+// again.
 func (a *answer) write(w http.ResponseWriter) {
 	if len(a.body) == 0 {
 		// An empty 200 is what the server makes of no answer at all, and cheaper

@@ -162,6 +162,7 @@ func (w *Webhook) probe(ctx context.Context) error {
 	req.Topics = []kmsg.MetadataRequestTopic{topic}
 	req.AllowAutoTopicCreation = false
 	req.IncludeTopicAuthorizedOperations = true
+	// Crash point "probe": whoever asks learns that we are not ready, or nothing.
 	resp, err := req.RequestWith(ctx, w.client)
 	if err != nil {
 		return fmt.Errorf("ask kafka about the inbox: %w", err)

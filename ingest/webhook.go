@@ -310,6 +310,7 @@ func readHook(rw http.ResponseWriter, r *http.Request) (scr.Webhook, outcome) {
 	if r.ContentLength < 0 { // else the server reads no more than was announced, which was looked at
 		body = http.MaxBytesReader(rw, body, MaxBodyBytes)
 	}
+	// Crash point "receive": nothing is written, and the sender tries again.
 	if _, err := buf.ReadFrom(body); err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return scr.Webhook{}, refusedSize
@@ -354,9 +355,8 @@ func (w *Webhook) encode(ctx context.Context, acc *account, hook scr.Webhook) ([
 // deadline. The timer is our own, because neither a context nor a delivery
 // time-out ends a produce to a stopped broker in time (tried).
 //
-// Crash points: before the produce nothing is written and the sender gets no
-// answer, so it tries again. Between the write and the 200 the trigger is
-// durable and the sender tries again: doubled, harmless.
+// Crash point "acknowledge": the trigger is durable, and the sender knows nothing
+// of it and tries again: doubled, harmless.
 func (w *Webhook) accept(ctx context.Context, caseID string, value []byte, deadline time.Time) outcome {
 	defer w.waiting.Add(-1)
 	if w.waiting.Add(1) > w.maxWaiting {
@@ -408,6 +408,12 @@ func (w *Webhook) produce(caseID string, value []byte) *produced {
 		began:  time.Now(),
 		done:   make(chan error, 1),
 	}
+	// The client does the rest by itself.
+	//
+	// Crash point "metadata": nothing is written, and the sender tries again.
+	// Crash point "id": the same; the idempotent producer has no id yet.
+	// Crash point "write": nothing is written, or the trigger is. Written late,
+	// after a 503 or by a zombie, it is one look more.
 	w.client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
 		now := time.Now()
 		w.health.finished(p, now, err)

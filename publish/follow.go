@@ -120,6 +120,7 @@ func (p *Publisher) commitOffsets(ctx context.Context, inboxID string, positions
 	if p.cfg.InstanceID != "" {
 		req.InstanceID = &p.cfg.InstanceID
 	}
+	// Crash point "note": the group's offsets lag, until the next note.
 	resp, err := req.RequestWith(ctx, group)
 	if err != nil {
 		return fmt.Errorf("commit offsets: %w", err)

@@ -61,6 +61,8 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 	w.progress.add(rec.Offset)
 	t := trigger{offset: rec.Offset, value: rec.Value, headers: rec.Headers}
 	var err error
+	// Crash point "decode": the letter of bytes that are not ours is written in
+	// the transaction in which the position passes them, so it stands there once.
 	if t.Trigger, err = schemas.DecodeTrigger(rec.Value); err != nil {
 		w.log.WarnContext(ctx, "trigger cannot be read", "offset", rec.Offset, "error", err)
 		w.progress.done(rec.Offset, w.letter(t, string(rec.Key), reasonUnreadable, err, 0))
@@ -190,6 +192,9 @@ func (w *worker) readCase(ctx context.Context, r result) result {
 	defer span.End()
 	r.trace = traceparent(ctx)
 	r.readAt = w.p.cfg.Now()
+	// Crash point "read": the position has not moved, or the slot is as it was;
+	// the case is looked at again. An answer that comes to a zombie is old: what
+	// it makes of it does not count, for it is fenced.
 	r.answer, r.err = r.account.Read(ctx, caseOf(r.key))
 	if r.err != nil && errors.Is(context.Cause(ctx), errDeadline) {
 		// The account took longer than anyone waits: that is its breaker's affair.

@@ -90,6 +90,7 @@ func (p *Publisher) fetchFrom(ctx context.Context, topic, topicID string, partit
 	req.MaxBytes = lookupBytes
 	req.SessionEpoch = -1
 	req.Topics = append(req.Topics, t)
+	// Crash point "look up": the slot is as it was, and is due again.
 	resp, err := p.shared.Broker(int(leader)).RetriableRequest(ctx, req)
 	if err != nil {
 		return nil, offset, fmt.Errorf("fetch record: %w", err)
@@ -120,6 +121,8 @@ func (p *Publisher) fetchFrom(ctx context.Context, topic, topicID string, partit
 // right one. It is no part of a transaction: one dead worker would block
 // another's inbox.
 func (p *Publisher) sendOn(ctx context.Context, rec *kgo.Record) error {
+	// Crash point "send on": the position waits for the acknowledgement; the
+	// trigger may stand in its partition twice, which is harmless.
 	on := &kgo.Record{Topic: p.cfg.Topics.Inbox, Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
 	if err := p.shared.ProduceSync(ctx, on).FirstErr(); err != nil {
 		return fmt.Errorf("send trigger on: %w", err)

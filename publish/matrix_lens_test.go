@@ -37,6 +37,9 @@ func (l *lens) look(req kmsg.Request) string {
 		}
 		return "membership"
 	case *kmsg.LeaveGroupRequest:
+		if len(req.Members) > 0 && req.Members[0].InstanceID != nil {
+			return "leave as instance"
+		}
 		return "leave"
 	case *kmsg.OffsetCommitRequest:
 		return "note"

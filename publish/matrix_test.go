@@ -29,6 +29,8 @@ type matrixRow struct {
 	older bool
 	// provoke brings a process to the step that it would not take by itself.
 	provoke func(*scene, *actor)
+	// static: the memberships have instance ids.
+	static bool
 	// ends: the step is part of the process's end, so another one always goes on.
 	ends bool
 }
@@ -57,6 +59,7 @@ func matrixRows() []matrixRow {
 		{step: "note", what: "note the progress in the group's offsets"},
 		{step: "close", what: "close the client of a worker that was fenced", hook: true, provoke: fenceTwice},
 		{step: "leave", what: "leave the group at a stop", provoke: stopBeside, ends: true},
+		{step: "leave as instance", what: "give up a static membership", provoke: stopBeside, ends: true, static: true},
 	}
 }
 
@@ -106,6 +109,7 @@ type matrixCell struct {
 // returns the time from the fault until all that was waiting had been told.
 func (c matrixCell) play(w *scene) time.Duration {
 	w.t.Helper()
+	w.static = c.static
 	cases := matrixCases()
 	first := w.start("first", nil)
 	w.move(cases...)
@@ -255,7 +259,7 @@ func (m *matrixTable) String() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%-14s %-22s %12s %12s %12s\n", "step", "fault", "same process", "new process", "zombie")
+	fmt.Fprintf(&b, "\n%-18s %-22s %12s %12s %12s\n", "step", "fault", "same process", "new process", "zombie")
 	for _, row := range matrixRows() {
 		for _, fault := range sabotage.Faults() {
 			var times []string
@@ -263,7 +267,7 @@ func (m *matrixTable) String() string {
 				times = append(times, m.cells[m.key(matrixCell{row, fault, fate})])
 			}
 			if strings.Join(times, "") != "" {
-				fmt.Fprintf(&b, "%-14s %-22s %12s %12s %12s\n", row.step, fault, times[0], times[1], times[2])
+				fmt.Fprintf(&b, "%-18s %-22s %12s %12s %12s\n", row.step, fault, times[0], times[1], times[2])
 			}
 		}
 	}

@@ -111,6 +111,14 @@ func (p *Publisher) joinGroup() error {
 	if err != nil {
 		return fmt.Errorf("open group client: %w", err)
 	}
+	// The client does the rest by itself.
+	//
+	// Crash point "coordinator": nothing is said yet.
+	// Crash point "join": a member that nobody hears of again holds up the group
+	// for the session time-out at most.
+	// Crash point "assignment": the same; its partitions rest meanwhile.
+	// Crash point "heartbeat": the same, and a worker may work on: until the next
+	// owner's opening, nobody else writes.
 	group.PauseFetchTopics(p.cfg.Topics.Inbox)
 	p.group = group
 	return nil
@@ -142,6 +150,8 @@ func (p *Publisher) leaveGroup(ctx context.Context) {
 	p.release(ctx, p.owned(), errStopped, p.cfg.timings.revokeTimeout)
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.closeTimeout)
 	defer cancel()
+	// Crash point "leave": all work is done; without the farewell the group waits
+	// for the session time-out.
 	if err := p.groupClient().LeaveGroupContext(ctx); err != nil {
 		p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 	}
@@ -166,6 +176,7 @@ func (p *Publisher) leaveAsInstance(ctx context.Context, member string) error {
 	leaving := kmsg.NewLeaveGroupRequestMember()
 	leaving.MemberID, leaving.InstanceID = member, &p.cfg.InstanceID
 	req.Members = append(req.Members, leaving)
+	// Crash point "leave as instance": as "leave".
 	resp, err := req.RequestWith(ctx, p.groupClient())
 	if err != nil {
 		return fmt.Errorf("leave as instance: %w", err)
@@ -347,6 +358,9 @@ func (p *Publisher) counts(ctx context.Context) error {
 	if p.cfg.InstanceID != "" {
 		req.InstanceID = &p.cfg.InstanceID
 	}
+	// Crash point "membership": nothing is opened yet. An answer that comes late,
+	// after the membership ended, lets us open once in vain: the new owner is
+	// fenced, and takes over again.
 	resp, err := req.RequestWith(ctx, group)
 	if err != nil {
 		return fmt.Errorf("ask group: %w", err)

@@ -258,6 +258,9 @@ func (p *Publisher) base() []kgo.Opt {
 // closeBounded closes a client without waiting for a broker that does not
 // answer: Close then ends in its own time, and what it does is harmless, because
 // the client produces nothing any more.
+//
+// Crash point "close": what was committed is committed, and all else the next
+// opening aborts.
 func (p *Publisher) closeBounded(cl *kgo.Client) {
 	done := make(chan struct{})
 	go func() {

@@ -58,8 +58,8 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 // confirmed the membership; never through BeginTransaction, which would
 // re-initialise a fenced id.
 //
-// A crash here leaves nothing but a fenced predecessor, which takes over again
-// if it is still a member.
+// Crash point "open": nothing is left but a fenced predecessor, which takes over
+// again if it is still a member.
 func (w *worker) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.openTimeout)
 	defer cancel()
@@ -78,7 +78,9 @@ func (w *worker) open(ctx context.Context) error {
 // It must come after open: what a predecessor commits between a restore and its
 // fencing would be missing from the table.
 //
-// A crash after the barrier leaves a record that the next barrier supersedes.
+// Crash point "barrier": the broker holds an open transaction, which the next
+// opening aborts.
+// Crash point "barrier end": a barrier is left, or none; the next one supersedes it.
 func (w *worker) restore(ctx context.Context) error {
 	barrier, err := schemas.EncodeBarrier(schemas.Barrier{OpeningID: w.opening, OpenedAt: w.p.cfg.Now()})
 	if err != nil {
@@ -124,6 +126,7 @@ func (w *worker) restore(ctx context.Context) error {
 func (w *worker) pollBounded(ctx context.Context, limit time.Duration) (kgo.Fetches, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	// Crash point "restore": only what was read is lost.
 	fetches := w.client.PollFetches(bounded)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -248,6 +251,7 @@ func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error)
 	req.Topics = append(req.Topics, t)
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.openTimeout)
 	defer cancel()
+	// Crash point "list offsets": nothing but the barrier was written.
 	resp, err := req.RequestWith(ctx, w.p.shared)
 	if err != nil {
 		return 0, fmt.Errorf("list offsets: %w", err)

@@ -40,12 +40,7 @@ func (e *unknownOutcomeError) Unwrap() error { return e.Err }
 
 // commit writes records in one transaction. On nil they are committed, each
 // once, and rec.Offset is set. Any error ends the worker.
-//
-// Crash points: before Begin nothing happened. Between the first produce and
-// EndTxn the broker holds an open transaction, which the successor's opening
-// aborts. While EndTxn is under way the transaction is committed or not, as a
-// whole; the successor's restore shows which. After EndTxn all is in place and
-// only our table is lost.
+// The crash points of a transaction are named in transact and produce.
 func (w *worker) commit(ctx context.Context, records []*kgo.Record) error {
 	began := time.Now()
 	err := w.transact(ctx, records)
@@ -57,6 +52,8 @@ func (w *worker) transact(ctx context.Context, records []*kgo.Record) error {
 	if err := w.holds(ctx); err != nil {
 		return err
 	}
+	// Crash point "begin": before it nothing happened; after it the broker may
+	// know of partitions (before Kafka 4.0 by a request of its own), and of no record.
 	if err := w.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
@@ -69,6 +66,9 @@ func (w *worker) transact(ctx context.Context, records []*kgo.Record) error {
 	if err := w.holds(ctx); err != nil {
 		return err
 	}
+	// Crash point "end": the transaction is committed or not, as a whole, and the
+	// successor's restore shows which. After it all is in place, and only our
+	// table is lost.
 	ended := make(chan error, 1)
 	go func() { ended <- w.client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit) }()
 	if err := await(ctx, ended, w.p.cfg.timings.endTimeout); err != nil {
@@ -92,6 +92,9 @@ var (
 
 // holds checks that the client still has the producer id and epoch that this
 // worker knows.
+//
+// Crash point "open" again, should the client not answer from memory but open the
+// producer anew: then the epoch is another, and the worker ends.
 func (w *worker) holds(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.endTimeout)
 	defer cancel()
@@ -106,6 +109,9 @@ func (w *worker) holds(ctx context.Context) error {
 }
 
 // produce hands records to the client and waits for every acknowledgement.
+//
+// Crash point "produce": the broker holds an open transaction, which the
+// successor's opening aborts.
 func (w *worker) produce(ctx context.Context, records []*kgo.Record) error {
 	acks := make(chan error, len(records))
 	for _, rec := range records {

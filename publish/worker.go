@@ -208,6 +208,7 @@ func (w *worker) untilDue() time.Duration {
 // fetch polls the inbox until ctx ends.
 func (w *worker) fetch(ctx context.Context, fetched chan<- []*kgo.Record, failed chan<- error) {
 	for {
+		// Crash point "fetch": the position has not moved.
 		fetches := w.client.PollRecords(ctx, maxPoll)
 		if ctx.Err() != nil {
 			return

@@ -9,10 +9,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Errors that a process meets at a fault.
+// Errors that a process meets at a fault, of the kind that the network gives: a
+// client retries after them with back-off.
 var (
-	ErrBroken = errors.New("connection broken on purpose")
-	ErrDead   = errors.New("process is dead")
+	ErrBroken error = &net.OpError{Op: "write", Net: "tcp", Err: errors.New("connection broken on purpose")}
+	ErrDead   error = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("process is dead")}
 )
 
 // Dial connects to a broker.
