@@ -70,13 +70,19 @@ func newScene(t *testing.T, dial sabotage.Dial, seeds []string, prefix string) *
 	if _, err := admin.CreateTopics(t.Context(), matrixPartitions, 1, nil, all...); err != nil {
 		t.Fatal(err)
 	}
-	details, err := admin.ListTopics(t.Context(), all...)
-	if err != nil || len(details) != len(all) || details.Error() != nil {
-		t.Fatal(err, details.Error())
-	}
-	for name, d := range details {
-		w.names[d.ID] = name
-	}
+	w.await("topics", func() string {
+		details, err := admin.ListTopics(t.Context(), all...)
+		if err == nil {
+			err = details.Error()
+		}
+		if err != nil || len(details) != len(all) {
+			return fmt.Sprint(len(details), err) // a broker tells of a new topic a moment later
+		}
+		for name, d := range details {
+			w.names[d.ID] = name
+		}
+		return ""
+	})
 	reader := w.newClient(kgo.ConsumeTopics(all...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(time.Second), kgo.DisableFetchSessions())
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,0 +1,40 @@
+package publish
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"postident-bridge/internal/counterpart"
+	"postident-bridge/internal/sabotage"
+)
+
+// Zombies are what fencing is for, and kfake is kinder than Apache Kafka: it
+// lets a stale producer open anew, hands a successor's epoch to an abort, and
+// ends transactions at an instant. So the rows whose step writes, or decides on
+// what is written, run there too, side by side: each waits for the session
+// time-out.
+func TestZombiesOnApacheKafka(t *testing.T) {
+	t.Parallel()
+	kafka := counterpart.SharedKafka(t)
+	steps := map[string]bool{"membership": true, "open": true, "barrier": true, "barrier end": true, "restore": true, "read": true, "produce": true, "end": true}
+	var table matrixTable
+	t.Cleanup(func() { t.Log(table.String()) })
+	slots := make(chan struct{}, 16) // cells at once: their publishers share the machine
+	for i, row := range matrixRows() {
+		if !steps[row.step] {
+			continue
+		}
+		for _, fault := range sabotage.Faults() {
+			cell := matrixCell{row, fault, sabotage.Zombie}
+			t.Run(fmt.Sprintf("%s/%s", row.step, fault), func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				t.Cleanup(func() { table.ended(cell, t.Failed()) })
+				prefix := fmt.Sprintf("matrix-%d-%d.", i, int(fault))
+				table.took(cell, cell.play(newScene(t, new(net.Dialer).DialContext, kafka.Seeds(), prefix)))
+			})
+		}
+	}
+}
