@@ -27,7 +27,7 @@ func TestZombiesOnApacheKafka(t *testing.T) {
 		}
 		for _, fault := range sabotage.Faults() {
 			cell := matrixCell{row, fault, sabotage.Zombie}
-			t.Run(fmt.Sprintf("%s/%s", row.step, fault), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s", row.name(), fault), func(t *testing.T) {
 				t.Parallel()
 				slots <- struct{}{}
 				defer func() { <-slots }()

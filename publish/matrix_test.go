@@ -21,6 +21,8 @@ import (
 type matrixRow struct {
 	step string
 	what string
+	// nth: which time the process takes the step; 0 is the first.
+	nth int
 	// hook: the step is no request, and passes through sabotage.Process.Step.
 	hook bool
 	// only: the faults that the step can have; nil: all.
@@ -56,6 +58,11 @@ func matrixRows() []matrixRow {
 		{step: "begin", what: "add partitions to the transaction", older: true},
 		{step: "produce", what: "produce events, letters, states and position"},
 		{step: "end", what: "commit them"},
+		{step: "produce", what: "once more, as the position moves", nth: 2},
+		{step: "end", what: "once more", nth: 1},
+		{step: "end", what: "once more, as the position moves", nth: 2},
+		{step: "end", what: "and again", nth: 3},
+		{step: "end", what: "and again", nth: 4},
 		{step: "note", what: "note the progress in the group's offsets"},
 		{step: "close", what: "close the client of a worker that was fenced", hook: true, provoke: fenceTwice},
 		{step: "leave", what: "leave the group at a stop", provoke: stopBeside, ends: true},
@@ -171,8 +178,22 @@ func (c matrixCell) arm(w *scene, p *sabotage.Process) {
 		p.ArmStep(c.fault, c.fate, c.step)
 		return
 	}
-	l := newLens(w.topics, w.names)
-	p.ArmRequest(c.fault, c.fate, func(req kmsg.Request) bool { return l.look(req) == c.step })
+	l, taken := newLens(w.topics, w.names), 0
+	p.ArmRequest(c.fault, c.fate, func(req kmsg.Request) bool {
+		if l.look(req) != c.step {
+			return false
+		}
+		taken++
+		return taken > c.nth
+	})
+}
+
+// name is the step, with the number of the time that it is taken.
+func (r matrixRow) name() string {
+	if r.nth == 0 {
+		return r.step
+	}
+	return fmt.Sprintf("%s %d", r.step, r.nth+1)
 }
 
 func (r matrixRow) cells() []matrixCell {
@@ -197,7 +218,7 @@ func TestFaultMatrix(t *testing.T) {
 	t.Cleanup(func() { t.Log(table.String()) })
 	for _, row := range matrixRows() {
 		for _, cell := range row.cells() {
-			t.Run(fmt.Sprintf("%s/%s/%s", row.step, cell.fault, cell.fate), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s/%s", row.name(), cell.fault, cell.fate), func(t *testing.T) {
 				t.Parallel()
 				t.Cleanup(func() { table.ended(cell, t.Failed()) })
 				synctest.Test(t, func(t *testing.T) { table.took(cell, cell.play(newVirtualScene(t, cell.older))) })
@@ -232,7 +253,7 @@ type matrixTable struct {
 	cells map[string]string // guarded by mu
 }
 
-func (m *matrixTable) key(c matrixCell) string { return fmt.Sprint(c.step, c.fault, c.fate) }
+func (m *matrixTable) key(c matrixCell) string { return fmt.Sprint(c.name(), c.fault, c.fate) }
 
 func (m *matrixTable) took(c matrixCell, d time.Duration) {
 	m.mu.Lock()
@@ -267,7 +288,7 @@ func (m *matrixTable) String() string {
 				times = append(times, m.cells[m.key(matrixCell{row, fault, fate})])
 			}
 			if strings.Join(times, "") != "" {
-				fmt.Fprintf(&b, "%-18s %-22s %12s %12s %12s\n", row.step, fault, times[0], times[1], times[2])
+				fmt.Fprintf(&b, "%-18s %-22s %12s %12s %12s\n", row.name(), fault, times[0], times[1], times[2])
 			}
 		}
 	}
