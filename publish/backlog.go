@@ -98,6 +98,16 @@ func (b *backlog) room(a *account, now time.Time) int {
 	}
 }
 
+// idle says that nothing waits or is under way.
+func (b *backlog) idle() bool {
+	for _, s := range b.byAccount {
+		if s.waiting() > 0 {
+			return false
+		}
+	}
+	return len(b.begun) == 0
+}
+
 // nextProbe is when a slot may be let through as a probe, zero when none waits
 // for that.
 func (b *backlog) nextProbe(now time.Time) time.Time {
@@ -209,6 +219,9 @@ func (w *worker) overtake(key string) bool {
 func (w *worker) slotBack(key string) {
 	delete(w.backlog.begun, key)
 	w.backlog.byAccount[w.p.accounts[clientOf(key)]].begun--
+	if w.backlog.idle() {
+		w.ahead.drop()
+	}
 }
 
 // finished takes a look that came back. A slot that its account held back was not

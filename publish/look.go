@@ -238,7 +238,7 @@ func (w *worker) slotTriggers(ctx context.Context, jobs []job) []result {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 	defer cancel()
-	values, err := w.p.valuesAt(ctx, w.stateID, w.partition, offsets)
+	values, err := w.p.valuesAt(ctx, w.stateID, w.partition, offsets, &w.ahead)
 	results := make([]result, len(jobs))
 	for i, j := range jobs {
 		r := &results[i]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,18 +42,47 @@ var (
 
 // lookupBytes is how much one look-up asks for: slots that were parked together
 // stand together, and one answer brings many.
-const lookupBytes = 256 << 10
+const lookupBytes = 64 << 10
+
+// lookahead keeps what the last look-up in a partition of case-state brought, for
+// the next one: a fetch brings whole batches, and those that a backlog was parked
+// with hold several groups of slots. What stands at an offset never changes.
+type lookahead struct {
+	mu         sync.Mutex
+	from, next int64         // guarded by mu: where recs begin, and got to
+	recs       []*kgo.Record // guarded by mu
+}
+
+// at is what is known from an offset on.
+func (a *lookahead) at(offset int64) (recs []*kgo.Record, next int64, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.recs, a.next, a.from <= offset && offset < a.next
+}
+
+func (a *lookahead) keep(from, next int64, recs []*kgo.Record) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.from, a.next, a.recs = from, next, recs
+}
+
+// drop lets the memory go.
+func (a *lookahead) drop() { a.keep(0, 0, nil) }
 
 // valuesAt reads the values of the case-state records at the given offsets, which
 // ascend: the bytes of waiting triggers stay out of the heap until they are
 // needed. A record that is not there any more is missing from the answer; with
 // an error, so are those that were not looked up.
-func (p *Publisher) valuesAt(ctx context.Context, topicID string, partition int32, offsets []int64) (map[int64][]byte, error) {
+func (p *Publisher) valuesAt(ctx context.Context, topicID string, partition int32, offsets []int64, ahead *lookahead) (map[int64][]byte, error) {
 	values := make(map[int64][]byte, len(offsets))
 	for len(offsets) > 0 {
-		recs, next, err := p.fetchFrom(ctx, p.cfg.Topics.CaseState, topicID, partition, offsets[0])
-		if err != nil {
-			return values, err
+		recs, next, known := ahead.at(offsets[0])
+		if !known {
+			var err error
+			if recs, next, err = p.fetchFrom(ctx, p.cfg.Topics.CaseState, topicID, partition, offsets[0]); err != nil {
+				return values, err
+			}
+			ahead.keep(offsets[0], next, recs)
 		}
 		for _, rec := range recs {
 			if _, wanted := slices.BinarySearch(offsets, rec.Offset); wanted {

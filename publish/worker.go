@@ -51,6 +51,7 @@ type worker struct {
 	commitBy  time.Time                       // until then what is ready may wait for more
 	results   chan result                     // from reads and from triggers sent on
 	backlog   backlog                         // retry slots that are due
+	ahead     lookahead                       // of the look-ups for them
 	forgotten time.Time                       // last search for states to forget
 	hold      *suspects                       // outlives the worker
 	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
