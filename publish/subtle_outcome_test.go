@@ -38,6 +38,10 @@ func TestEndWithAnErrorThatDidCommit(t *testing.T) {
 		s.move(2, cases...)
 		s.until("the lies are told", w.lied)
 		s.exactly(2, cases...)
+		for _, id := range cases { // what the tables know of them now is what was committed
+			s.hook(id)
+		}
+		s.exactly(2, cases...)
 	})
 }
 
