@@ -15,10 +15,15 @@ type lens struct {
 	// barrier holds, by transactional id, whether its last produce was a barrier's.
 	barrier    map[string]bool
 	heartbeats int
+	// positions holds, by transactional id, the position produced last; moved says
+	// whether the transaction of the request looked at last moves it.
+	positions map[string]int64
+	moves     map[string]bool
+	moved     bool
 }
 
 func newLens(topics Topics, names map[[16]byte]string) *lens {
-	return &lens{topics: topics, names: names, barrier: make(map[string]bool)}
+	return &lens{topics: topics, names: names, barrier: make(map[string]bool), positions: make(map[string]int64), moves: make(map[string]bool)}
 }
 
 // look gives the name of the request's step, "" for none of ours.
@@ -61,6 +66,7 @@ func (l *lens) look(req kmsg.Request) string {
 		if l.barrier[req.TransactionalID] {
 			return "barrier end"
 		}
+		l.moved = l.moves[req.TransactionalID]
 		return "end"
 	case *kmsg.FetchRequest:
 		return l.lookFetch(req)
@@ -72,11 +78,16 @@ func (l *lens) lookProduce(req *kmsg.ProduceRequest) string {
 	if req.TransactionID == nil {
 		return "send on"
 	}
-	barrier := false
-	for _, key := range producedKeys(req) {
-		barrier = barrier || key == schemas.BarrierKey
+	id, barrier := *req.TransactionID, false
+	l.moved = false
+	for _, rec := range producedRecords(req) {
+		barrier = barrier || string(rec.Key) == schemas.BarrierKey
+		if position, err := schemas.DecodePosition(rec.Value); err == nil && string(rec.Key) == schemas.PositionKey {
+			l.moved = position.Offset != l.positions[id]
+			l.positions[id], l.moves[id] = position.Offset, l.moved
+		}
 	}
-	l.barrier[*req.TransactionID] = barrier
+	l.barrier[id] = barrier
 	if barrier {
 		return "barrier"
 	}
@@ -101,9 +112,9 @@ func (l *lens) lookFetch(req *kmsg.FetchRequest) string {
 	return ""
 }
 
-// producedKeys are the keys of all records of a produce.
-func producedKeys(req *kmsg.ProduceRequest) []string {
-	var keys []string
+// producedRecords are all records of a produce.
+func producedRecords(req *kmsg.ProduceRequest) []kmsg.Record {
+	var all []kmsg.Record
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
 			var batch kmsg.RecordBatch
@@ -111,7 +122,7 @@ func producedKeys(req *kmsg.ProduceRequest) []string {
 				continue
 			}
 			records := batch.Records
-			if codec := kgo.CompressionCodecType(batch.Attributes & 7); codec != kgo.CodecNone { //nolint:gosec // three bits
+			if codec := kgo.CompressionCodecType(batch.Attributes & 7); codec != kgo.CodecNone {
 				var err error
 				if records, err = kgo.DefaultDecompressor().Decompress(records, codec); err != nil {
 					continue
@@ -126,12 +137,12 @@ func producedKeys(req *kmsg.ProduceRequest) []string {
 				if rec.ReadFrom(records[:n+length]) != nil {
 					break
 				}
-				keys = append(keys, string(rec.Key))
+				all = append(all, rec)
 				records = records[n+length:]
 			}
 		}
 	}
-	return keys
+	return all
 }
 
 // varint reads a zigzag varint and says how many bytes it has.
@@ -140,7 +151,7 @@ func varint(b []byte) (value, n int) {
 	for i := 0; i < len(b) && i < 10; i++ {
 		u |= uint64(b[i]&0x7f) << (7 * i)
 		if b[i] < 0x80 {
-			return int(u>>1) ^ -int(u&1), i + 1 //nolint:gosec // a length
+			return int(u>>1) ^ -int(u&1), i + 1
 		}
 	}
 	return 0, 0

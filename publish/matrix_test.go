@@ -23,6 +23,8 @@ type matrixRow struct {
 	what string
 	// nth: which time the process takes the step; 0 is the first.
 	nth int
+	// moves: only a transaction that moves the position is struck.
+	moves bool
 	// hook: the step is no request, and passes through sabotage.Process.Step.
 	hook bool
 	// only: the faults that the step can have; nil: all.
@@ -58,11 +60,10 @@ func matrixRows() []matrixRow {
 		{step: "begin", what: "add partitions to the transaction", older: true},
 		{step: "produce", what: "produce events, letters, states and position"},
 		{step: "end", what: "commit them"},
-		{step: "produce", what: "once more, as the position moves", nth: 2},
+		{step: "produce", what: "once more", nth: 1},
 		{step: "end", what: "once more", nth: 1},
-		{step: "end", what: "once more, as the position moves", nth: 2},
-		{step: "end", what: "and again", nth: 3},
-		{step: "end", what: "and again", nth: 4},
+		{step: "produce", what: "the first that move the position", moves: true},
+		{step: "end", what: "commit what moves the position", moves: true},
 		{step: "note", what: "note the progress in the group's offsets"},
 		{step: "close", what: "close the client of a worker that was fenced", hook: true, provoke: fenceTwice},
 		{step: "leave", what: "leave the group at a stop", provoke: stopBeside, ends: true},
@@ -179,8 +180,11 @@ func (c matrixCell) arm(w *scene, p *sabotage.Process) {
 		return
 	}
 	l, taken := newLens(w.topics, w.names), 0
+	for partition, position := range w.positions() {
+		l.positions[fmt.Sprintf("%sprocess-%d", w.prefix, partition)] = position
+	}
 	p.ArmRequest(c.fault, c.fate, func(req kmsg.Request) bool {
-		if l.look(req) != c.step {
+		if l.look(req) != c.step || c.moves && !l.moved {
 			return false
 		}
 		taken++
@@ -190,6 +194,9 @@ func (c matrixCell) arm(w *scene, p *sabotage.Process) {
 
 // name is the step, with the number of the time that it is taken.
 func (r matrixRow) name() string {
+	if r.moves {
+		return r.step + " moving"
+	}
 	if r.nth == 0 {
 		return r.step
 	}

@@ -212,13 +212,13 @@ type actor struct {
 	*sabotage.Process
 	publisher *Publisher
 	cancel    context.CancelFunc
-	ended     chan error
+	stop      func() error // in good order; gives what Run returned
 }
 
 // start starts a process; arm may be nil.
 func (w *scene) start(name string, arm func(*sabotage.Process)) *actor {
 	w.t.Helper()
-	a := &actor{Process: sabotage.NewProcess(w.dial), ended: make(chan error, 1)}
+	a := &actor{Process: sabotage.NewProcess(w.dial)}
 	if arm != nil {
 		arm(a.Process)
 	}
@@ -244,8 +244,13 @@ func (w *scene) start(name string, arm func(*sabotage.Process)) *actor {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
-	w.t.Cleanup(func() { a.Close(); cancel() })
-	go func() { a.ended <- a.publisher.Run(ctx) }()
+	ended := make(chan error, 1)
+	a.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	w.t.Cleanup(func() { a.Close(); _ = a.stop() })
+	go func() { ended <- a.publisher.Run(ctx) }()
 	w.actors = append(w.actors, a)
 	return a
 }
@@ -280,12 +285,6 @@ func (a *actor) takenOver() string {
 		}
 	}
 	return ""
-}
-
-// stop ends a process in good order.
-func (a *actor) stop() error {
-	a.cancel()
-	return <-a.ended
 }
 
 // await waits until a condition holds.
@@ -343,16 +342,9 @@ func (w *scene) unsettled() string {
 	for _, rec := range w.of(w.topics.Inbox) {
 		ends[rec.Partition] = max(ends[rec.Partition], rec.Offset+1)
 	}
-	positions := make(map[int32]int64)
+	positions := w.positions()
 	for at, rec := range w.states() {
-		switch {
-		case at.key == schemas.PositionKey:
-			position, err := schemas.DecodePosition(rec.Value)
-			if err != nil {
-				return err.Error()
-			}
-			positions[at.partition] = position.Offset
-		case at.key != schemas.BarrierKey && rec.Value != nil:
+		if at.key != schemas.BarrierKey && at.key != schemas.PositionKey && rec.Value != nil {
 			if state, err := schemas.DecodeCaseState(rec.Value); err != nil || state.Retry != nil {
 				return fmt.Sprintf("case %s waits for a retry, %v", at.key, err)
 			}
@@ -371,6 +363,23 @@ func (w *scene) unsettled() string {
 		}
 	}
 	return ""
+}
+
+// positions are those that were committed last.
+func (w *scene) positions() map[int32]int64 {
+	positions := make(map[int32]int64)
+	for at, rec := range w.states() {
+		if at.key != schemas.PositionKey {
+			continue
+		}
+		position, err := schemas.DecodePosition(rec.Value)
+		if err != nil {
+			w.t.Error(err)
+			continue
+		}
+		positions[at.partition] = position.Offset
+	}
+	return positions
 }
 
 // place is where a state stands.
