@@ -56,7 +56,11 @@ free_ports() {
 spawn() {
   local dir=$1
   shift
-  nohup "$@" >>"$dir/log" 2>&1 </dev/null 9>&- &
+  # No descriptor of the caller goes along: a lock that it holds would last as long as the process.
+  (
+    [ ! -d /proc/self/fd ] || for fd in /proc/$BASHPID/fd/*; do [ "${fd##*/}" -le 2 ] || eval "exec ${fd##*/}>&-"; done 2>/dev/null
+    exec nohup "$@" >>"$dir/log" 2>&1 </dev/null 9>&-
+  ) &
   echo $! >"$dir/pid"
   # Until the fork has become the command, it bears this script's command line.
   while ! alive "$dir" && kill -0 $! 2>/dev/null; do sleep 0.01; done

@@ -159,6 +159,10 @@ func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clus
 			seen.Denied = true
 			continue
 		}
+		if rc.Err != nil {
+			delete(seen.Topics, rc.Name) // another broker answered, and does not know it yet
+			continue
+		}
 		for _, c := range rc.Configs {
 			if t, ok := seen.Topics[rc.Name]; ok && c.Value != nil {
 				t.Configs[c.Key] = *c.Value

@@ -234,6 +234,10 @@ func seeTopics(ctx context.Context, admin *kadm.Client, specs []topicSpec) (map[
 		return nil, fmt.Errorf("describe topic configurations: %w", err)
 	}
 	for _, rc := range configs {
+		if errors.Is(rc.Err, kerr.UnknownTopicOrPartition) {
+			delete(seen, rc.Name) // another broker answered, and does not know it yet or any more
+			continue
+		}
 		if rc.Err != nil {
 			return nil, fmt.Errorf("describe configuration of topic %s: %w", rc.Name, rc.Err)
 		}
