@@ -13,7 +13,7 @@ import (
 // slotGroup is how many waiting slots of an account one worker looks up with one
 // fetch, and puts in line for their reads. Up to twice as many are under way: one
 // group is read while the next is looked up.
-const slotGroup = 128
+const slotGroup = 256
 
 // maxSlots bounds the slots of all accounts that are under way in a worker; an
 // account gets leastSlots even so (P8).
