@@ -84,8 +84,7 @@ const retryAfter = "2"
 // again.
 func (a *answer) write(w http.ResponseWriter) {
 	if len(a.body) == 0 {
-		// An empty 200 is what the server makes of no answer at all, and cheaper
-		// so: it copies headers that a handler sets.
+		w.WriteHeader(a.code) // without a header of our own: the server copies those
 		return
 	}
 	h := w.Header()

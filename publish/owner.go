@@ -89,6 +89,10 @@ func (p *Publisher) groupOpts() []kgo.Opt {
 		kgo.Balancers(p.cfg.balancer),
 		kgo.SessionTimeout(p.cfg.timings.sessionTimeout),
 		kgo.HeartbeatInterval(p.cfg.timings.heartbeatInterval),
+		// How long the group waits for a member that does not join again. Revoked
+		// holds ours for revokeTimeout at most; kgo's 60 s would only be how long one
+		// silent member stops all others.
+		kgo.RebalanceTimeout(rebalanceTimeout),
 		// The position is a record of case-state; the group's offsets follow for
 		// lag monitoring, see follow.
 		kgo.DisableAutoCommit(),

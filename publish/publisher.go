@@ -110,8 +110,9 @@ func defaultTimings() timings {
 }
 
 const (
-	takeOverTimeout  = time.Minute     // a take-over that lasts longer is not in order
-	unreachableAfter = 6 * time.Second // of failed inspections: not ready
+	takeOverTimeout  = time.Minute      // a take-over that lasts longer is not in order
+	rebalanceTimeout = 15 * time.Second // longer than the session, and than Revoked takes
+	unreachableAfter = 6 * time.Second  // of failed inspections: not ready
 )
 
 // RefusedError says that the publisher must not run on this cluster: what it
