@@ -140,8 +140,8 @@ func (w *worker) pollBounded(ctx context.Context, limit time.Duration) (kgo.Fetc
 var errSucceeded = errors.New("a successor is at work")
 
 // load takes a record of case-state that is no position into the table, and
-// says whether it is this opening's barrier. Bytes that are not ours quarantine their case and stop
-// nothing else.
+// says whether it is this opening's barrier. Bytes that are not ours quarantine
+// their case and stop nothing else.
 func (w *worker) load(ctx context.Context, rec *kgo.Record) (barrier bool) {
 	switch {
 	case string(rec.Key) == schemas.BarrierKey:

@@ -39,8 +39,8 @@ func (e *unknownOutcomeError) Error() string {
 func (e *unknownOutcomeError) Unwrap() error { return e.Err }
 
 // commit writes records in one transaction. On nil they are committed, each
-// once, and rec.Offset is set. Any error ends the worker.
-// The crash points of a transaction are named in transact and produce.
+// once, and rec.Offset is set. Any error ends the worker. The crash points of a
+// transaction are named in transact and produce.
 func (w *worker) commit(ctx context.Context, records []*kgo.Record) error {
 	began := time.Now()
 	err := w.transact(ctx, records)
