@@ -152,6 +152,39 @@ func TestSecondHookStartsTheRechecksAnew(t *testing.T) {
 	s.events(2)
 }
 
+// P3: of several hooks that one look answers, the last may tell of what a stale
+// answer hides. Its event does not end the rechecks.
+func TestStaleAnswerToSeveralHooksIsReadAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := s.config()
+	read := cfg.Accounts[0].Read
+	began, goOn := make(chan struct{}), make(chan struct{})
+	reads := 0 // one look a case at a time
+	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
+		if reads++; reads == 1 {
+			s.source.show(caseID, 0) // the answer is from before the first hook
+			close(began)
+			<-goOn
+			return read(ctx, caseID)
+		}
+		if reads > 4 {
+			s.source.show(caseID, 2)
+		} else {
+			s.source.show(caseID, 1)
+		}
+		return read(ctx, caseID)
+	}
+	cfg.retry.Rechecks = []time.Duration{time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond}
+	s.run(cfg)
+	s.hook(caseName(1))
+	<-began
+	s.hook(caseName(1)) // these two wait for the look, and are answered by the next one
+	s.hook(caseName(1))
+	close(goOn)
+	s.events(2)
+}
+
 func TestNewestHook(t *testing.T) {
 	t.Parallel()
 	at := func(source schemas.Source, second int) trigger {

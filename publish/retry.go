@@ -101,6 +101,17 @@ func (p retryPolicy) afterUnchanged(prev *schemas.Retry, lastReadAt *time.Time, 
 	return p.recheck(prev, now, reasonUnchanged, o)
 }
 
+// afterTooFew is asked when a look gave events, but maybe fewer than the hooks
+// told of. Prev is the slot whose look it was, nil for the look of a trigger.
+// Rechecks go on where they were; after a slot of another kind, that may have
+// waited for long, the last of them is enough.
+func (p retryPolicy) afterTooFew(prev *schemas.Retry, now time.Time, o origin) *schemas.Retry {
+	if prev != nil && prev.Kind != schemas.RetryRecheck && len(p.Rechecks) > 0 {
+		prev = &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: len(p.Rechecks) - 1, FirstFailed: prev.FirstFailed}
+	}
+	return p.recheck(prev, now, reasonUnchanged, o)
+}
+
 // afterDoubt has a case read again after verdictDoubt. Confirming, it is there
 // at most once: the look that follows is taken at its word.
 func (p retryPolicy) afterDoubt(prev *schemas.Retry, now time.Time, o origin) *schemas.Retry {

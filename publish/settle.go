@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
 
@@ -115,6 +116,11 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
 		}
 	}
+	if d.Verdict == verdictChanged && r.observed == nil && tellsOfMore(r, slot, d) {
+		// Of several hooks one look answers, a stale answer may hide what the last
+		// of them told of. No other hook will come for it.
+		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
+	}
 	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
 		// A value that we cannot encode is a fault of the case: it waits, and goes
 		// to the dead letters in the end.
@@ -138,6 +144,43 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		w.table.readAt(r.key, next.LastReadAt)
 	}
 	return true
+}
+
+// tellsOfMore says whether the hooks that a look answers for told of more changes
+// than it shows: each was sent for one state with a type (guide 2.6). A slot that
+// waits stands for one more; how many joined the slot whose look this is nobody
+// has counted. A case that is closed has nothing more to tell.
+func tellsOfMore(r result, slot *schemas.Retry, d decision) bool {
+	if d.State.CaseStatus == scr.CaseClosed || !fromHook(r.origin.Source) {
+		return false
+	}
+	if r.slot {
+		return true
+	}
+	hooks := 0
+	for _, t := range r.triggers {
+		if fromHook(t.Source) {
+			hooks++
+		}
+	}
+	if slot != nil {
+		hooks++
+	}
+	told := 0
+	for i := range d.Events {
+		if d.Events[i].StatusType != schemas.StatusTypeProgress {
+			told++
+		}
+	}
+	return hooks > told
+}
+
+// ownSlot is the slot whose look this is, nil for the look of a trigger.
+func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
+	if r.slot {
+		return slot
+	}
+	return nil
 }
 
 // recheck is the next look after a hook that gave no event, nil for none. The
