@@ -18,7 +18,9 @@ const partitions = 12
 // promised is the truth as the bridges are held to it. A change of which a
 // webhook was answered 200 counts as seen whether an answer showed it or not: it
 // is lost unless it was told, or a later state of its identification was. A
-// change that was never promised nor shown is nobody's fault.
+// change that was never promised nor shown is nobody's fault; nor is the bare end
+// of a case, for which no webhook is sent: whoever saw it may have been a zombie,
+// which woke up after its trigger was done, and writes nothing.
 func (l *load) promised() []audit.Change {
 	accepted := accepted(l.sim.Attempts())
 	l.mu.Lock()
@@ -30,7 +32,7 @@ func (l *load) promised() []audit.Change {
 	truth := make([]audit.Change, len(changes))
 	for i, c := range changes {
 		truth[i] = audit.Change(c)
-		truth[i].Seen = c.Seen || accepted[i]
+		truth[i].Seen = accepted[i] || c.Seen && c.Method != ""
 	}
 	return truth
 }
