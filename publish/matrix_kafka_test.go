@@ -22,7 +22,9 @@ func TestZombiesOnApacheKafka(t *testing.T) {
 	t.Cleanup(func() { t.Log(table.String()) })
 	slots := make(chan struct{}, 16) // cells at once: their publishers share the machine
 	for i, row := range matrixRows() {
-		if !steps[row.step] {
+		// Of a step's later occasions only the end of the transaction that moves the
+		// position: each cell costs a session time-out.
+		if !steps[row.step] || row.name() != row.step && row.name() != "end moving" {
 			continue
 		}
 		for _, fault := range sabotage.Faults() {

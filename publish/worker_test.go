@@ -173,7 +173,9 @@ func TestNothingNewAfterHookIsReadAgain(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
 			s.source.show(caseName(1), before)
-			s.run(s.config())
+			cfg := s.config()
+			cfg.retry.Rechecks = []time.Duration{20 * time.Millisecond, 2 * time.Second} // the last one comes after show
+			s.run(cfg)
 			if before > 0 {
 				s.hook(caseName(1))
 				s.events(before)
