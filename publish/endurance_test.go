@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +184,71 @@ func TestStaleAnswerToSeveralHooksIsReadAgain(t *testing.T) {
 	s.hook(caseName(1))
 	close(goOn)
 	s.events(2)
+}
+
+// P3: a stale answer that was taken for the hook before excuses no later hook,
+// though it was read after that one came, too.
+func TestStaleAnswerToHooksOneByOneIsReadAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := s.config()
+	read := cfg.Accounts[0].Read
+	began, goOn := make(chan struct{}), make(chan struct{})
+	reads := 0 // one look a case at a time
+	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
+		answer, err := read(ctx, caseID)
+		if reads++; reads == 1 {
+			close(began)
+			<-goOn
+		}
+		if reads == 3 {
+			s.source.show(caseID, 2)
+		}
+		return answer, err
+	}
+	// The first answer stands for the first hook, and began after both came.
+	cfg.Now = func() time.Time { return time.Now().Add(time.Minute) }
+	cfg.retry.Rechecks = []time.Duration{time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond}
+	s.source.show(caseName(1), 1)
+	s.run(cfg)
+	s.hook(caseName(1))
+	<-began
+	s.hook(caseName(1))
+	close(goOn)
+	s.events(2)
+}
+
+// A hook that comes after the look that told of its change costs one look, and
+// no recheck; so does one for a case that is closed.
+func TestHookToldOfAheadIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ahead  int
+		hooks  int
+		status string
+		want   bool
+	}{
+		"a change told ahead":            {ahead: 1, hooks: 1, status: scr.CaseInProgress},
+		"more hooks than told ahead":     {ahead: 1, hooks: 2, status: scr.CaseInProgress, want: true},
+		"nothing told ahead":             {hooks: 1, status: scr.CaseInProgress, want: true},
+		"a closed case tells of no more": {hooks: 2, status: scr.CaseClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &worker{table: newTable(func([]byte) bool { return true }), p: &Publisher{cfg: Config{retry: defaultRetryPolicy()}}}
+			w.table.showAhead("A/1", c.ahead)
+			hook := trigger{Trigger: schemas.Trigger{Source: schemas.SourceWebhook, ReceivedAt: epoch}}
+			r := result{job: job{key: "A/1", triggers: slices.Repeat([]trigger{hook}, c.hooks)}, origin: hook}
+			read := epoch.Add(time.Second)
+			prev := &schemas.CaseState{CaseStatus: c.status, LastReadAt: &read}
+			if got := w.recheck(r, prev, prev, read) != nil; got != c.want {
+				t.Errorf("read again: %t", got)
+			}
+			if c.ahead > 0 && w.recheck(r, prev, prev, read) == nil {
+				t.Error("one change that was told ahead excuses two hooks")
+			}
+		})
+	}
 }
 
 func TestNewestHook(t *testing.T) {

@@ -104,10 +104,12 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	switch {
 	case d.Verdict == verdictDoubt:
 		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
+	case d.Verdict == verdictChanged && r.observed == nil:
+		next.Retry = w.lookAfterChange(r, slot, d, now)
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
-		next.Retry = w.recheck(r, prev, now)
+		next.Retry = w.recheck(r, prev, &next, now)
 		if next.Retry == nil && !r.slot && slot != nil {
 			if d.Verdict != verdictTracked {
 				w.settleJoined(b, r, d)
@@ -115,11 +117,6 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 			}
 			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
 		}
-	}
-	if d.Verdict == verdictChanged && r.observed == nil && tellsOfMore(r, slot, d) {
-		// Of several hooks one look answers, a stale answer may hide what the last
-		// of them told of. No other hook will come for it.
-		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
 	}
 	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
 		// A value that we cannot encode is a fault of the case: it waits, and goes
@@ -146,6 +143,22 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	return true
 }
 
+// lookAfterChange is the next look after one that gave events, nil for none. Of
+// several hooks one look answers, a stale answer may hide what the last of them
+// told of, and no other hook will come for it. Changes shown before their hooks
+// came are noted for these.
+func (w *worker) lookAfterChange(r result, slot *schemas.Retry, d decision, now time.Time) *schemas.Retry {
+	ahead := 0
+	if d.State.CaseStatus != scr.CaseClosed {
+		ahead = changesTold(d) - hooksOf(r)
+	}
+	w.table.showAhead(r.key, ahead)
+	if !tellsOfMore(r, slot, d) {
+		return nil
+	}
+	return w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
+}
+
 // tellsOfMore says whether the hooks that a look answers for told of more changes
 // than it shows: each was sent for one state with a type (guide 2.6). A slot that
 // waits stands for one more; how many joined the slot whose look this is nobody
@@ -157,22 +170,33 @@ func tellsOfMore(r result, slot *schemas.Retry, d decision) bool {
 	if r.slot {
 		return true
 	}
+	hooks := hooksOf(r)
+	if slot != nil {
+		hooks++
+	}
+	return hooks > changesTold(d)
+}
+
+// hooksOf is how many hooks a look answers.
+func hooksOf(r result) int {
 	hooks := 0
 	for _, t := range r.triggers {
 		if fromHook(t.Source) {
 			hooks++
 		}
 	}
-	if slot != nil {
-		hooks++
-	}
+	return hooks
+}
+
+// changesTold is how many changes a look gave for which a hook is sent.
+func changesTold(d decision) int {
 	told := 0
 	for i := range d.Events {
 		if d.Events[i].StatusType != schemas.StatusTypeProgress {
 			told++
 		}
 	}
-	return hooks > told
+	return told
 }
 
 // ownSlot is the slot whose look this is, nil for the look of a trigger.
@@ -185,12 +209,17 @@ func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
 
 // recheck is the next look after a hook that gave no event, nil for none. The
 // look of a slot goes on with its rechecks; one for a hook of its own starts them
-// anew, whatever waits already.
-func (w *worker) recheck(r result, prev *schemas.CaseState, now time.Time) *schemas.Retry {
+// anew, whatever waits already. That a read began after the hook excuses it only
+// if such a read showed what the hook told of: the case is closed, or the look
+// before showed more changes than hooks had come for. Else that read may have had
+// a stale answer, which was taken for the hook before.
+func (w *worker) recheck(r result, prev, next *schemas.CaseState, now time.Time) *schemas.Retry {
 	var slot *schemas.Retry
 	var lastRead *time.Time
 	if prev != nil {
-		lastRead = prev.LastReadAt
+		if next.CaseStatus == scr.CaseClosed || w.table.spendAhead(r.key, hooksOf(r)) {
+			lastRead = prev.LastReadAt
+		}
 		if r.slot {
 			slot = prev.Retry
 		}
