@@ -211,6 +211,9 @@ func (f *flags) run(ctx context.Context, stdout io.Writer) error {
 	}
 	summary, err := lab.Run(ctx, cfg)
 	summary.Print(stdout)
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted; logs are in %s", cfg.World.Dir)
+	}
 	if err == nil && !summary.Clean() {
 		err = errUnclean
 	}

@@ -17,6 +17,11 @@ func (s *Summary) Print(out io.Writer) {
 		fmt.Fprintf(&b, "%-15s %5d\n", k, s.Tried[k])
 	}
 	fmt.Fprintf(&b, "%-15s %5d\n\n", "together", s.Faults)
+	if s.Verdict == "" {
+		fmt.Fprintf(&b, "seed %d, %d brokers, %d bridges, %s: the run was not ended, nothing was judged\n", s.Seed, s.Brokers, s.Processes, s.Took)
+		_, _ = io.WriteString(out, b.String()) // who cannot be told is not told
+		return
+	}
 	fmt.Fprintf(&b, "seed %d, %d brokers, %d bridges, %s: %d cases, %d changes, %d webhooks answered 200, %d sent in the sender's place\n",
 		s.Seed, s.Brokers, s.Processes, s.Took, s.Cases, s.Changes, s.Hooks, s.Resent)
 	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
