@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -196,9 +198,14 @@ func get(ctx context.Context, url string) (body []byte, status int, err error) {
 func freePorts(ctx context.Context, n int) ([]int, error) {
 	var conf net.ListenConfig
 	ports := make([]int, 0, n)
-	for port := 10_000 + os.Getpid()%20_000; len(ports) < n; port++ {
-		if port >= 32_000 {
+	for tries := 0; len(ports) < n; tries++ {
+		if tries > 100*n {
 			return nil, errors.New("find free ports: none left")
+		}
+		// Drawn, so that labs which start at the same moment do not all take the same.
+		port := 10_000 + rand.IntN(22_000) //nolint:gosec // no secret
+		if slices.Contains(ports, port) {
+			continue
 		}
 		listener, err := conf.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
