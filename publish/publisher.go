@@ -96,9 +96,9 @@ type timings struct {
 // that matter", says what goes wrong with other values.
 func defaultTimings() timings {
 	return timings{
-		sessionTimeout:     10 * time.Second,
+		sessionTimeout:     SessionTimeout,
 		heartbeatInterval:  time.Second,
-		transactionTimeout: 15 * time.Second,
+		transactionTimeout: TransactionTimeout,
 		openTimeout:        20 * time.Second,
 		endTimeout:         20 * time.Second,
 		revokeTimeout:      5 * time.Second,
@@ -108,6 +108,15 @@ func defaultTimings() timings {
 		inspectInterval:    2 * time.Second,
 	}
 }
+
+// What the publisher asks of brokers; they may be set not to grant it.
+const (
+	// SessionTimeout is the time in which a dead process is noticed.
+	SessionTimeout = 10 * time.Second
+	// TransactionTimeout is the time after which the broker aborts what a dead
+	// process left open.
+	TransactionTimeout = 15 * time.Second
+)
 
 const (
 	takeOverTimeout  = time.Minute      // a take-over that lasts longer is not in order

@@ -9,13 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"postident-bridge/publish"
 	"postident-bridge/schemas"
-)
-
-// What the bridge asks of brokers. publish and ingest set these on their clients.
-const (
-	transactionTimeout = 15 * time.Second
-	sessionTimeout     = 10 * time.Second
 )
 
 // transactionLog is Kafka's own topic of transactions.
@@ -106,17 +101,17 @@ func assumptionsOf(names topicNames) map[string][]topicRule {
 func brokerAssumptions() []topicRule {
 	return []topicRule{
 		{
-			configRule{"transaction.max.timeout.ms", millis(transactionTimeout), atLeast},
+			configRule{"transaction.max.timeout.ms", millis(publish.TransactionTimeout), atLeast},
 			"P2",
 			"brokers refuse the bridge's transactions, and nothing is published", "Raise it on the brokers.",
 		},
 		{
-			configRule{"group.min.session.timeout.ms", millis(sessionTimeout), atMost},
+			configRule{"group.min.session.timeout.ms", millis(publish.SessionTimeout), atMost},
 			"P2",
 			"brokers refuse the bridge's group, and nothing is published", "Lower it on the brokers.",
 		},
 		{
-			configRule{"group.max.session.timeout.ms", millis(sessionTimeout), atLeast},
+			configRule{"group.max.session.timeout.ms", millis(publish.SessionTimeout), atLeast},
 			"P2",
 			"brokers refuse the bridge's group, and nothing is published", "Raise it on the brokers.",
 		},

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"postident-bridge/internal/audit"
-	"postident-bridge/schemas"
 )
 
 // Config says what to do to the bridges.
@@ -114,16 +113,11 @@ func (r *run) play(ctx context.Context) error {
 		return err
 	}
 	r.say("building: %d brokers, a registry, %d bridges", w.cfg.Brokers, w.cfg.Processes)
-	if err := w.build(ctx); err != nil {
+	l := &load{window: r.cfg.Window, dwell: loopDwell, free: r.cfg.Free}
+	if err := w.begin(ctx, l); err != nil {
 		return err
 	}
-	r.load = &load{
-		sim: w.sim, accounts: w.accounts, decoder: schemas.NewStatusDecoder(w.schema), hook: w.hook,
-		window: r.cfg.Window, dwell: loopDwell, free: r.cfg.Free,
-	}
-	if err := r.load.start(ctx, w.opts()); err != nil {
-		return err
-	}
+	r.load = l
 	defer r.load.close()
 	// The schema is known from here on: the registry may go away.
 	if err := await(ctx, time.Minute, r.flowing); err != nil {

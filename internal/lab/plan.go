@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postident-bridge/publish"
 )
 
 // Kind is a kind of fault.
@@ -60,26 +62,20 @@ type kindSpec struct {
 	brokers  int // needs at least as many
 }
 
-// sessionTimeout and transactionTimeout are the bridge's (publish): a pause
-// beyond them wakes up a zombie.
-const (
-	sessionTimeout     = 10 * time.Second
-	transactionTimeout = 15 * time.Second
-)
-
-// kindSpecs is the deck. Every kind with one card comes up about three times in
+// kindSpecs is the deck. A pause beyond the bridge's session or transaction
+// time-out wakes up a zombie. Every kind with one card comes up about three times in
 // a hundred faults.
 var kindSpecs = []kindSpec{
 	{KindKill, 4, groupProcess, span{200 * ms, 4 * sec, 10 * sec, 14 * sec, 1}, 1, 1},
-	{KindStop, 4, groupProcess, span{1 * sec, 8 * sec, sessionTimeout + sec, 40 * sec, 2}, 1, 1},
+	{KindStop, 4, groupProcess, span{1 * sec, 8 * sec, publish.SessionTimeout + sec, 40 * sec, 2}, 1, 1},
 	{KindRestart, 2, groupProcess, span{from: 100 * ms, to: 1 * sec}, 1, 1},
 	{KindScale, 2, groupProcess, span{from: 2 * sec, to: 12 * sec}, 1, 1},
 	{KindBrokerKill, 2, groupBroker, span{from: 500 * ms, to: 6 * sec}, 1, 1},
-	{KindBrokerPause, 2, groupBroker, span{1 * sec, 8 * sec, transactionTimeout + sec, 22 * sec, 1}, 1, 1},
+	{KindBrokerPause, 2, groupBroker, span{1 * sec, 8 * sec, publish.TransactionTimeout + sec, 22 * sec, 1}, 1, 1},
 	{KindLeaders, 2, groupBroker, span{from: 500 * ms, to: 2 * sec}, 1, 3},
 	{KindCut, 2, groupNetwork, span{from: 100 * ms, to: 6 * sec}, 2, 1},
 	{KindSlow, 1, groupNetwork, span{from: 4 * sec, to: 10 * sec}, 4, 1},
-	{KindSilence, 2, groupNetwork, span{1 * sec, 8 * sec, sessionTimeout + sec, 30 * sec, 1}, 6, 1},
+	{KindSilence, 2, groupNetwork, span{1 * sec, 8 * sec, publish.SessionTimeout + sec, 30 * sec, 1}, 6, 1},
 	{KindAPIErrors, 1, groupAPI, span{from: 3 * sec, to: 12 * sec}, 1, 1},
 	{KindAPIHidden, 1, groupAPI, span{from: 3 * sec, to: 12 * sec}, 1, 1},
 	{KindUnauthorised, 1, groupAPI, span{from: 500 * ms, to: 2 * sec}, 1, 1},

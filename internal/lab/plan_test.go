@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"postident-bridge/publish"
 )
 
 func options(seed uint64, faults, brokers int) PlanOptions {
@@ -52,7 +54,7 @@ func TestPlanOfAHundred(t *testing.T) {
 						t.Fatalf("fault %d has number %d", number, f.Number)
 					}
 					tried[f.Kind]++
-					if f.Kind == KindStop && f.Lasts > transactionTimeout {
+					if f.Kind == KindStop && f.Lasts > publish.TransactionTimeout {
 						zombies++
 					}
 				}

@@ -13,8 +13,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"postident-bridge/schemas"
 )
 
 // RecoveryConfig says how often to take a bridge away.
@@ -174,14 +172,8 @@ const recoveryDwell = 150 * time.Millisecond
 func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 	w := r.world
 	r.say("building: %d brokers, a registry, %d bridges", w.cfg.Brokers, w.cfg.Processes)
-	if err := w.build(ctx); err != nil {
-		return err
-	}
-	r.load = &load{
-		sim: w.sim, accounts: w.accounts, decoder: schemas.NewStatusDecoder(w.schema), hook: w.hook,
-		window: r.cfg.Window, dwell: recoveryDwell, observe: r.watch.observe,
-	}
-	if err := r.load.start(ctx, w.opts()); err != nil {
+	r.load = &load{window: r.cfg.Window, dwell: recoveryDwell, observe: r.watch.observe}
+	if err := w.begin(ctx, r.load); err != nil {
 		return err
 	}
 	defer r.load.close()

@@ -81,6 +81,15 @@ func (w *world) build(ctx context.Context) error {
 	return nil
 }
 
+// begin builds the world and puts it under load.
+func (w *world) begin(ctx context.Context, l *load) error {
+	if err := w.build(ctx); err != nil {
+		return err
+	}
+	l.sim, l.accounts, l.decoder, l.hook = w.sim, w.accounts, schemas.NewStatusDecoder(w.schema), w.hook
+	return l.start(ctx, w.opts())
+}
+
 // close ends everything, newest first, whatever ctx says.
 func (w *world) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
