@@ -224,9 +224,20 @@ func eventID(e schemas.StatusChanged) string {
 type eventName []byte
 
 func (n *eventName) text(s string) {
-	*n = strconv.AppendInt(*n, int64(len(s)), 10)
-	*n = append(*n, ':')
+	n.length(len(s))
 	*n = append(*n, s...)
+}
+
+func (n *eventName) length(of int) {
+	*n = strconv.AppendInt(*n, int64(of), 10)
+	*n = append(*n, ':')
+}
+
+func (n *eventName) number(i int64) {
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], i, 10)
+	n.length(len(text))
+	*n = append(*n, text...)
 }
 
 func (n *eventName) optional(s *string) {
@@ -237,14 +248,14 @@ func (n *eventName) optional(s *string) {
 	n.text(*s)
 }
 
-func (n *eventName) time(t time.Time) { n.text(strconv.FormatInt(t.UnixMilli(), 10)) }
+func (n *eventName) time(t time.Time) { n.number(t.UnixMilli()) }
 
 func (n *eventName) code(c *schemas.StatusCode) {
 	if c == nil {
 		n.optional(nil)
 		return
 	}
-	n.text(strconv.Itoa(c.Code))
+	n.number(int64(c.Code))
 }
 
 // sealedEvent is an event and its value as it goes onto the topic.
@@ -298,21 +309,28 @@ func eventHeaders(e schemas.StatusChanged, contentType string, traceparent *stri
 	if e.MethodText != nil && *e.MethodText != "" {
 		method = *e.MethodText
 	}
-	headers := []kgo.RecordHeader{
-		{Key: "ce_specversion", Value: []byte("1.0")},
-		{Key: "ce_id", Value: []byte(e.EventID)},
-		{Key: "ce_source", Value: []byte("/scr/" + e.ClientID)},
-		{Key: "ce_type", Value: []byte("postident.identification." + string(e.StatusType) + ".v1")},
-		{Key: "ce_subject", Value: []byte(e.CaseID)},
-		{Key: "ce_time", Value: []byte(changeTime(e).UTC().Format(time.RFC3339))},
-		{Key: "content-type", Value: []byte(contentType)},
-		{Key: "method", Value: []byte(method)},
-		{Key: "regulatory-class", Value: []byte(e.RegulatoryClass)},
-		{Key: "status-type", Value: []byte(e.StatusType)},
-		{Key: "client-id", Value: []byte(e.ClientID)},
+	// One allocation for all values: this is done for every event.
+	headers, values := make([]kgo.RecordHeader, 0, 12), make([]byte, 0, 320)
+	add := func(key string, parts ...string) {
+		begin := len(values)
+		for _, part := range parts {
+			values = append(values, part...)
+		}
+		headers = append(headers, kgo.RecordHeader{Key: key, Value: values[begin:len(values):len(values)]})
 	}
+	add("ce_specversion", "1.0")
+	add("ce_id", e.EventID)
+	add("ce_source", "/scr/", e.ClientID)
+	add("ce_type", "postident.identification.", string(e.StatusType), ".v1")
+	add("ce_subject", e.CaseID)
+	add("ce_time", changeTime(e).UTC().Format(time.RFC3339))
+	add("content-type", contentType)
+	add("method", method)
+	add("regulatory-class", string(e.RegulatoryClass))
+	add("status-type", string(e.StatusType))
+	add("client-id", e.ClientID)
 	if traceparent != nil {
-		headers = append(headers, kgo.RecordHeader{Key: "traceparent", Value: []byte(*traceparent)})
+		add("traceparent", *traceparent)
 	}
 	return headers
 }

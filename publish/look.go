@@ -73,7 +73,7 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 	switch {
 	case !scr.ValidCaseID(t.CaseID):
 		w.progress.done(t.offset, w.letter(t, string(rec.Key), reasonUnreadable, errCaseID, 0))
-	case partitionOf(t.CaseID, w.p.count) != w.partition:
+	case !w.table.belongs([]byte(t.CaseID)):
 		w.sendOn(job{key: key, triggers: []trigger{t}, resend: &kgo.Record{Key: []byte(t.CaseID), Value: rec.Value, Headers: rec.Headers}})
 	case w.p.accounts[t.ClientID] == nil:
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonUnknownAccount, errUnknownAccount, 0))
@@ -98,10 +98,10 @@ var (
 	errRefusedRecord  = errors.New("broker refuses a record of the case")
 )
 
-// look looks at a case for triggers that are not done yet.
+// look looks at a case for triggers that are not done yet; they are its own now.
 func (w *worker) look(key string, triggers []trigger) {
 	prev := w.table.get(key)
-	var asking []trigger
+	asking := triggers[:0]
 	for _, t := range triggers {
 		if joins(prev, t.Trigger) {
 			w.progress.done(t.offset, nil)

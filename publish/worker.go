@@ -239,6 +239,10 @@ func (w *worker) commitReady(ctx context.Context) error {
 		results := w.ready[:min(limit, len(w.ready))]
 		w.ready = w.ready[len(results):]
 		b := w.settleAll(ctx, results, limit)
+		if len(w.ready) == 0 {
+			clear(results)
+			w.ready = results[:0] // for the next ones
+		}
 		if b.empty() {
 			if len(results) == 0 {
 				return nil

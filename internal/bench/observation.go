@@ -97,7 +97,6 @@ func observedRecord(topic, caseID string) (*kgo.Record, error) {
 	identified, modified := created.Add(5*time.Minute), created.Add(7*time.Minute)
 	validUntil := created.AddDate(0, 0, 90)
 	reference, number, product := "REF_"+caseID, "12345678901234", "standard"
-	sub := "Identification was successful"
 	text := func(s string) *string { return &s }
 	value, err := schemas.EncodeTrigger(schemas.Trigger{
 		ClientID: benchClientID, CaseID: caseID, ReferenceID: &reference, Source: schemas.SourceSweep, ReceivedAt: modified.Add(time.Minute),
@@ -107,7 +106,6 @@ func observedRecord(topic, caseID string) (*kgo.Record, error) {
 			Accounting: &schemas.AccountingData{AccountingNumber: &number, AccountingProduct: &product},
 			Identifications: []schemas.ObservedIdentification{{
 				Method: scr.MethodVideo, Primary: true, Status: scr.StatusSuccess,
-				SubStatus:          &schemas.StatusCode{Code: 0, Description: &sub},
 				IdentificationTime: &identified, Created: created, Modified: modified,
 				Records: []schemas.RecordMetadata{{
 					RecordID: "63351998", BelongsTo: text("method"), Type: text("result"),
