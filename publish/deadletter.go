@@ -106,14 +106,17 @@ func (s *suspects) batch(now time.Time) int {
 
 // refuses says whether a case is not to be tried. After a while it is tried
 // again, with care: the operator may have raised a limit.
-func (s *suspects) refuses(key string, now time.Time) bool {
+func (s *suspects) refuses(key string, now func() time.Time) bool {
 	until, known := s.refused[key]
-	if known && !now.Before(until) {
+	if !known {
+		return false // as a rule, and without a look at the clock
+	}
+	if at := now(); !at.Before(until) {
 		delete(s.refused, key)
-		s.until = now.Add(carefulFor)
+		s.until = at.Add(carefulFor)
 		return false
 	}
-	return known
+	return true
 }
 
 // dropped says whether a dead letter was refused even bare.

@@ -315,17 +315,18 @@ func TestRefusedCaseIsTriedAgainAfterAWhile(t *testing.T) {
 	if s.careful(now) || len(s.refused) > 0 {
 		t.Error("of two cases none is to blame yet, and the next worker has not begun")
 	}
+	clock := func() time.Time { return now }
 	now = now.Add(time.Hour) // a take-over may last
 	s.begin(now)
 	if !s.careful(now) {
 		t.Error("the next worker is not careful")
 	}
 	s.blame(refusal, &batch{looked: []string{"a"}}, "letters", now)
-	if !s.refuses("a", now) || s.refuses("b", now) {
+	if !s.refuses("a", clock) || s.refuses("b", clock) {
 		t.Error("the case that was alone is to blame")
 	}
 	now = now.Add(refusedFor)
-	if s.refuses("a", now) || !s.careful(now) {
+	if s.refuses("a", clock) || !s.careful(now) {
 		t.Error("after a while it is tried again, with care")
 	}
 }

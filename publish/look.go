@@ -79,7 +79,7 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonUnknownAccount, errUnknownAccount, 0))
 	case w.table.quarantined[key]:
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonQuarantined, errQuarantined, 0))
-	case w.hold.refuses(key, w.p.cfg.Now()):
+	case w.hold.refuses(key, w.p.cfg.Now):
 		w.progress.done(t.offset, w.letter(t, t.CaseID, reasonRefused, errRefusedRecord, 0))
 	case !w.running[key]:
 		w.look(key, []trigger{t})

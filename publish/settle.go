@@ -53,7 +53,7 @@ func (w *worker) settle(ctx context.Context, b *batch, r result) bool {
 		w.settleResent(ctx, r)
 		return true
 	}
-	if w.hold.refuses(r.key, w.p.cfg.Now()) {
+	if w.hold.refuses(r.key, w.p.cfg.Now) {
 		w.settleRefused(b, r)
 		return true
 	}

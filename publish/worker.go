@@ -176,9 +176,10 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 // more, a small part of its time, to be committed with them; what came at once
 // goes at once.
 func (w *worker) settleSoon(r result) {
-	by := w.p.cfg.Now()
+	var by time.Time // at once
 	if !r.began.IsZero() {
-		by = by.Add(min(by.Sub(r.began)/gatherShare, maxGather))
+		now := w.p.cfg.Now()
+		by = now.Add(min(now.Sub(r.began)/gatherShare, maxGather))
 	}
 	if len(w.ready) == 0 || by.Before(w.commitBy) {
 		w.commitBy = by
