@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -174,15 +175,20 @@ func TestNothingNewAfterHookIsReadAgain(t *testing.T) {
 			s := newStage(t)
 			s.source.show(caseName(1), before)
 			cfg := s.config()
-			cfg.retry.Rechecks = []time.Duration{20 * time.Millisecond, 2 * time.Second} // the last one comes after show
+			cfg.retry.Rechecks = []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}
+			read, reads, tooEarly := cfg.Accounts[0].Read, 0, before+2 // a look for each hook, and a recheck
+			cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
+				if reads++; reads > tooEarly {
+					s.source.show(caseName(1), before+1)
+				}
+				return read(ctx, caseID)
+			}
 			s.run(cfg)
 			if before > 0 {
 				s.hook(caseName(1))
 				s.events(before)
 			}
 			s.hook(caseName(1)) // tells of a change that cannot be read yet
-			s.awaitRecheck(caseName(1), 1)
-			s.source.show(caseName(1), before+1)
 			s.events(before + 1)
 		})
 	}
@@ -208,16 +214,17 @@ func (s *stage) awaitReads(caseID string, n int) {
 	}
 }
 
-// awaitRecheck waits until the case waits for its n-th recheck.
+// awaitRecheck waits until the case has been given its n-th recheck.
 func (s *stage) awaitRecheck(caseID string, n int) {
 	s.t.Helper()
 	s.read(s.topics.CaseState, func(recs []*kgo.Record) bool {
-		rec := newest(recs, stateKey(testClient, caseID))
-		if rec == nil {
-			return false
+		for _, rec := range recs {
+			state, err := schemas.DecodeCaseState(rec.Value)
+			if err == nil && state.CaseID == caseID && state.Retry != nil && state.Retry.Kind == schemas.RetryRecheck && state.Retry.Attempt == n {
+				return true
+			}
 		}
-		state, err := schemas.DecodeCaseState(rec.Value)
-		return err == nil && state.Retry != nil && state.Retry.Kind == schemas.RetryRecheck && state.Retry.Attempt == n
+		return false
 	})
 }
 
