@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"postident-bridge/internal/audit"
@@ -90,7 +91,8 @@ func (w *world) unsettled(ctx context.Context, l *load) error {
 	}
 	report := w.judge(l.promised(), l.events())
 	if lost := report.Count(audit.Lost); lost > 0 {
-		return fmt.Errorf("%d promised changes have no event", lost)
+		first := slices.IndexFunc(report.Findings, func(f audit.Finding) bool { return f.Kind == audit.Lost })
+		return fmt.Errorf("%d promised changes have no event, the first is %s", lost, report.Findings[first])
 	}
 	if err := w.drained(ctx); err != nil {
 		return err
