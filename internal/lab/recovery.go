@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/schemas"
 )
 
 // RecoveryConfig says how often to take a bridge away.
@@ -75,35 +77,55 @@ func quantile(of []time.Duration, q float64) time.Duration {
 	return sorted[at].Round(time.Millisecond)
 }
 
-// watcher follows which opening of a producer writes to each partition of the
-// status topic. Inbox and status topic have the same partitions and keys, and
-// each owner's opening has an epoch of its own: a new one shows a take-over, as
-// consumers see it.
+// watcher follows which opening of a partition's producer writes to the status
+// topic: a new one shows a take-over, as consumers see it. Each transaction has an
+// epoch of its own (KIP-890), so an opening is known by the barrier that it writes
+// to case-state before all else: its epoch, and those above until the next one.
+// Inbox, status topic and case-state have the same partitions and keys.
 type watcher struct {
-	mu      sync.Mutex
-	openers map[int32]opener // guarded by mu: of the newest event
-	changed chan struct{}    // guarded by mu: closed when an opener or an event comes
+	mu       sync.Mutex
+	barriers map[int32]producer // guarded by mu: the newest
+	openers  map[int32]opener   // guarded by mu: of the newest event
+	changed  chan struct{}      // guarded by mu: closed when an event comes
 }
 
+// opener is an opening, by its barrier.
 type opener struct {
-	producer int64
-	epoch    int16
-	seen     time.Time // first
-	latest   time.Time // event
+	producer
+	seen   time.Time // first
+	latest time.Time // event
+}
+
+// producer is who wrote a record.
+type producer struct {
+	id    int64
+	epoch int16
 }
 
 func newWatcher() *watcher {
-	return &watcher{openers: make(map[int32]opener), changed: make(chan struct{})}
+	return &watcher{barriers: make(map[int32]producer), openers: make(map[int32]opener), changed: make(chan struct{})}
 }
 
-// observe takes an event as it comes.
+// opened takes a barrier as it comes.
+func (w *watcher) opened(rec *kgo.Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.barriers[rec.Partition] = producer{rec.ProducerID, rec.ProducerEpoch}
+}
+
+// observe takes an event as it comes. One that overtakes its opening's barrier
+// counts for none; the next one will.
 func (w *watcher) observe(rec *kgo.Record) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o, known := w.openers[rec.Partition]
-	if !known || o.producer != rec.ProducerID || o.epoch != rec.ProducerEpoch {
-		o = opener{producer: rec.ProducerID, epoch: rec.ProducerEpoch, seen: now}
+	barrier, known := w.barriers[rec.Partition]
+	if !known || rec.ProducerID != barrier.id || rec.ProducerEpoch < barrier.epoch {
+		return
+	}
+	o := w.openers[rec.Partition]
+	if o.seen.IsZero() || o.producer != barrier {
+		o = opener{producer: barrier, seen: now}
 	}
 	o.latest = now
 	w.openers[rec.Partition] = o
@@ -125,7 +147,7 @@ func (w *watcher) recovered(ctx context.Context, partitions []int32, before map[
 		var last time.Time
 		var missing []int32
 		for _, p := range partitions {
-			if o := now[p]; o.producer == before[p].producer && o.epoch == before[p].epoch {
+			if o := now[p]; o.producer == before[p].producer {
 				missing = append(missing, p)
 			} else if o.seen.After(last) {
 				last = o.seen
@@ -150,6 +172,31 @@ type recovery struct {
 	watch *watcher
 	begun time.Time
 	next  int // victim
+	calm  calm
+}
+
+// calm is since when nothing has moved: a bridge that owns a partition for a
+// moment only has not written to it yet, and an event that it writes at last,
+// while it is killed, would look like a recovery.
+type calm struct {
+	owners  map[string][]int32
+	openers map[int32]producer
+	since   time.Time
+}
+
+// calmFor is how long nothing may have moved before a bridge is taken away.
+const calmFor = 3 * time.Second
+
+// lasts notes how things stand, and says for how long they have stood so.
+func (c *calm) lasts(owners map[string][]int32, openers map[int32]opener, now time.Time) time.Duration {
+	present := make(map[int32]producer, len(openers))
+	for partition, o := range openers {
+		present[partition] = o.producer
+	}
+	if !maps.Equal(present, c.openers) || !maps.EqualFunc(owners, c.owners, slices.Equal) {
+		c.owners, c.openers, c.since = owners, present, now
+	}
+	return now.Sub(c.since)
 }
 
 // MeasureRecovery takes bridges away one at a time under a steady load, and
@@ -177,6 +224,11 @@ func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 		return err
 	}
 	defer r.load.close()
+	stop, err := r.watchBarriers(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for i := range r.cfg.Kills {
 		took, err := r.once(ctx, (*process).kill)
 		if err != nil {
@@ -194,6 +246,32 @@ func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 		result.Stops = append(result.Stops, took)
 	}
 	return nil
+}
+
+// watchBarriers reads case-state until stop is called.
+func (r *recovery) watchBarriers(ctx context.Context) (stop func(), err error) {
+	client, err := kgo.NewClient(append(r.world.opts(), kgo.ConsumeTopics(topicState),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(20*time.Millisecond), kgo.MetadataMinAge(100*time.Millisecond))...)
+	if err != nil {
+		return nil, fmt.Errorf("open consumer: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			client.PollFetches(ctx).EachRecord(func(rec *kgo.Record) {
+				if string(rec.Key) == schemas.BarrierKey {
+					r.watch.opened(rec)
+				}
+			})
+		}
+	})
+	return func() {
+		cancel()
+		reading.Wait()
+		client.Close()
+	}, nil
 }
 
 // recoveryLimit bounds one recovery, and one settling.
@@ -223,9 +301,10 @@ func (r *recovery) once(ctx context.Context, end func(*process) error) (time.Dur
 	return last.Sub(began), victim.start(ctx)
 }
 
-// steady is nil when every bridge is ready and owns its share, and events of
-// every partition have come within a second.
+// steady is nil when every bridge is ready and owns its share, events of every
+// partition have come within a second, and nothing has moved for a while.
 func (r *recovery) steady(ctx context.Context) error {
+	owners := make(map[string][]int32)
 	for _, p := range r.world.processes {
 		if err := p.ready(ctx); err != nil {
 			return err
@@ -237,15 +316,19 @@ func (r *recovery) steady(ctx context.Context) error {
 		if want := partitions / len(r.world.processes); len(owned) < want {
 			return fmt.Errorf("%s owns %v, want %d of them", p.name, owned, want)
 		}
+		owners[p.name] = owned
 	}
 	if _, err := r.load.progress(); err != nil {
 		return err
 	}
-	now, _ := r.watch.snapshot()
+	openers, _ := r.watch.snapshot()
 	for p := range int32(partitions) {
-		if since := time.Since(now[p].latest); since > time.Second {
+		if since := time.Since(openers[p].latest); since > time.Second {
 			return fmt.Errorf("no event of partition %d for %s", p, since.Round(time.Millisecond))
 		}
+	}
+	if lasts := r.calm.lasts(owners, openers, time.Now()); lasts < calmFor {
+		return fmt.Errorf("partitions moved %s ago", lasts.Round(time.Millisecond))
 	}
 	return nil
 }
@@ -272,6 +355,7 @@ func (w *world) ownedBy(ctx context.Context, clientID string) ([]int32, error) {
 				}
 			}
 		}
+		slices.Sort(owned)
 		return nil
 	})
 	return owned, err

@@ -26,6 +26,7 @@ import (
 const (
 	topicPrefix = "lab."
 	topicStatus = topicPrefix + "status.v1"
+	topicState  = topicPrefix + "case-state"
 	groupName   = topicPrefix + "process"
 )
 

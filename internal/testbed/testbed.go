@@ -22,8 +22,9 @@ const (
 	// startTime bounds a start. The first one on a machine downloads what is
 	// started, which takes minutes.
 	startTime = 8 * time.Minute
-	// signalTime bounds what needs no download: ending or pausing a process.
-	signalTime = time.Minute
+	// signalTime bounds what needs no download: ending or pausing a process, or
+	// starting a broker again, which may have much to read first.
+	signalTime = 4 * time.Minute
 	// exitLacking is the scripts' exit code when the machine lacks something.
 	exitLacking = 3
 )
