@@ -81,7 +81,7 @@ type Config struct {
 // timings of the publisher.
 type timings struct {
 	sessionTimeout     time.Duration // the time in which a dead process is noticed; most of a take-over
-	heartbeatInterval  time.Duration // short, so that a member learns of a rebalance soon
+	heartbeatInterval  time.Duration // most of a take-over after a stop in good order: so a member learns of a rebalance
 	transactionTimeout time.Duration // after it the broker aborts what a dead process left open
 	openTimeout        time.Duration // InitProducerID may wait for the predecessor's transaction to abort
 	endTimeout         time.Duration // of produce acknowledgements, and of EndTxn
@@ -97,7 +97,7 @@ type timings struct {
 func defaultTimings() timings {
 	return timings{
 		sessionTimeout:     SessionTimeout,
-		heartbeatInterval:  time.Second,
+		heartbeatInterval:  250 * time.Millisecond,
 		transactionTimeout: TransactionTimeout,
 		openTimeout:        20 * time.Second,
 		endTimeout:         20 * time.Second,
