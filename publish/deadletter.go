@@ -104,6 +104,16 @@ func (s *suspects) batch(now time.Time) int {
 	return maxBatch
 }
 
+// passed notes a transaction that was committed: batches that shrank grow again,
+// once the careful time is over.
+func (s *suspects) passed(now time.Time) {
+	if s.most > 0 && !s.careful(now) {
+		if s.most *= 2; s.most >= maxBatch {
+			s.most = 0
+		}
+	}
+}
+
 // refuses says whether a case is not to be tried. After a while it is tried
 // again, with care: the operator may have raised a limit.
 func (s *suspects) refuses(key string, now func() time.Time) bool {

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,36 +217,24 @@ func TestStaleAnswerToHooksOneByOneIsReadAgain(t *testing.T) {
 	s.events(2)
 }
 
-// A hook that comes after the look that told of its change costs one look, and
-// no recheck; so does one for a case that is closed.
-func TestHookToldOfAheadIsNotReadAgain(t *testing.T) {
+// Only a case that is closed, and was read since, has nothing more to tell of.
+func TestHookOfAClosedCaseIsNotReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		ahead  int
-		hooks  int
 		status string
+		read   time.Time
 		want   bool
 	}{
-		"a change told ahead":            {ahead: 1, hooks: 1, status: scr.CaseInProgress},
-		"more hooks than told ahead":     {ahead: 1, hooks: 2, status: scr.CaseInProgress, want: true},
-		"nothing told ahead":             {hooks: 1, status: scr.CaseInProgress, want: true},
-		"a closed case tells of no more": {hooks: 2, status: scr.CaseClosed},
+		"open, and read since":         {scr.CaseInProgress, epoch.Add(time.Second), true},
+		"closed, and read since":       {scr.CaseClosed, epoch.Add(time.Second), false},
+		"closed, and read before only": {scr.CaseClosed, epoch.Add(-time.Second), true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := &worker{table: newTable(func([]byte) bool { return true }), p: &Publisher{cfg: Config{retry: defaultRetryPolicy()}}}
-			w.table.showAhead("A/1", c.ahead)
-			hook := trigger{Trigger: schemas.Trigger{Source: schemas.SourceWebhook, ReceivedAt: epoch}}
-			r := result{job: job{key: "A/1", triggers: slices.Repeat([]trigger{hook}, c.hooks)}, origin: hook}
-			read := epoch.Add(time.Second)
-			prev := &schemas.CaseState{CaseStatus: c.status, LastReadAt: &read}
-			if got := w.recheck(r, prev, prev, read) != nil; got != c.want {
-				t.Errorf("read again: %t", got)
-			}
-			if c.ahead > 0 && w.recheck(r, prev, prev, read) == nil {
-				t.Error("one change that was told ahead excuses two hooks")
-			}
-		})
+		w := &worker{p: &Publisher{cfg: Config{retry: defaultRetryPolicy()}}}
+		hook := trigger{Trigger: schemas.Trigger{Source: schemas.SourceWebhook, ReceivedAt: epoch}}
+		prev := &schemas.CaseState{CaseStatus: c.status, LastReadAt: &c.read}
+		if got := w.recheck(result{origin: hook}, prev, prev, epoch.Add(time.Minute)) != nil; got != c.want {
+			t.Errorf("%s: read again: %t", name, got)
+		}
 	}
 }
 

@@ -88,6 +88,7 @@ func (w *worker) take(ctx context.Context, rec *kgo.Record) {
 		w.lineUp(key, w.p.cfg.Now())
 	default:
 		w.waiting[key] = append(w.waiting[key], t)
+		w.behind++
 	}
 }
 
@@ -114,9 +115,10 @@ func (w *worker) look(key string, triggers []trigger) {
 	}
 	w.running[key] = true
 	j := job{key: key, account: w.p.accounts[clientOf(key)], triggers: asking}
-	if last := asking[len(asking)-1]; len(asking) == 1 && last.Observation != nil {
+	// A slot that waits asks for a read, whatever a list has shown meanwhile.
+	if last := asking[0]; len(asking) == 1 && last.Observation != nil && (prev == nil || prev.Retry == nil) {
 		s := snapshotOfObservation(last.Trigger)
-		w.settleSoon(result{job: j, origin: last, observed: &s, trace: text(last.Traceparent)})
+		w.settleSoon(result{job: j, origin: last, observed: &s, trace: validTraceparent(last.Traceparent)})
 		return
 	}
 	switch {
@@ -299,10 +301,7 @@ func (w *worker) sendOn(j job) {
 				return
 			}
 		}
-		select {
-		case w.results <- r:
-		case <-ctx.Done():
-		}
+		w.deliver(ctx, r)
 	})
 }
 
@@ -327,9 +326,14 @@ func traceparent(ctx context.Context) string {
 	return carrier["traceparent"]
 }
 
-func text(s *string) string {
+// untraced is where a trace is read into; it carries nothing else.
+var untraced = context.Background()
+
+// validTraceparent is a trigger's traceparent if it is one, else "": it goes out
+// in a public header, and anybody who may write to the inbox can give any text.
+func validTraceparent(s *string) string {
 	if s == nil {
 		return ""
 	}
-	return *s
+	return traceparent(traceContext.Extract(untraced, propagation.MapCarrier{"traceparent": *s}))
 }

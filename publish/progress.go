@@ -43,7 +43,7 @@ func (p *progress) done(offset int64, letter *deadLetter) {
 }
 
 // pass drops what is done at the low end, and returns the position and the
-// letters that fall due with it: at most limit of them, if that is not negative.
+// letters that fall due with it, at most limit of them.
 func (p *progress) pass(limit int) (position int64, letters []*deadLetter) {
 	n := 0
 	for ; n < len(p.open) && p.open[n].done; n++ {
@@ -51,7 +51,7 @@ func (p *progress) pass(limit int) (position int64, letters []*deadLetter) {
 		if l == nil {
 			continue
 		}
-		if limit >= 0 && len(letters) == limit {
+		if len(letters) == limit {
 			break
 		}
 		letters = append(letters, l)

@@ -268,3 +268,11 @@ func TestEveryMemberBecomesReady(t *testing.T) {
 		}
 	}
 }
+
+// keyPartitioner keeps no state for records with a key.
+var keyPartitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
+
+// partitionOf is where Java's default partitioner, and ours, put a key.
+func partitionOf(key string, n int32) int32 {
+	return int32(keyPartitioner.Partition(&kgo.Record{Key: []byte(key)}, int(n)))
+}

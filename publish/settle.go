@@ -53,6 +53,12 @@ func (w *worker) settle(ctx context.Context, b *batch, r result) bool {
 		w.settleResent(ctx, r)
 		return true
 	}
+	if lookup := (*lookupError)(nil); errors.As(r.err, &lookup) {
+		w.log.WarnContext(ctx, "waiting trigger not found", "error", r.err)
+		w.table.wake(r.key, w.p.cfg.Now().Add(spread(time.Second)))
+		b.looked = append(b.looked, r.key)
+		return true
+	}
 	if w.hold.refuses(r.key, w.p.cfg.Now) {
 		w.settleRefused(b, r)
 		return true
@@ -104,8 +110,10 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	switch {
 	case d.Verdict == verdictDoubt:
 		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
-	case d.Verdict == verdictChanged && r.observed == nil:
-		next.Retry = w.lookAfterChange(r, slot, d, now)
+	case d.Verdict == verdictChanged && r.observed == nil && tellsOfMore(r, slot, d):
+		// Of several hooks one look answers, a stale answer may hide what the last
+		// of them told of. No other hook will come for it.
+		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
@@ -143,22 +151,6 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	return true
 }
 
-// lookAfterChange is the next look after one that gave events, nil for none. Of
-// several hooks one look answers, a stale answer may hide what the last of them
-// told of, and no other hook will come for it. Changes shown before their hooks
-// came are noted for these.
-func (w *worker) lookAfterChange(r result, slot *schemas.Retry, d decision, now time.Time) *schemas.Retry {
-	ahead := 0
-	if d.State.CaseStatus != scr.CaseClosed {
-		ahead = changesTold(d) - hooksOf(r)
-	}
-	w.table.showAhead(r.key, ahead)
-	if !tellsOfMore(r, slot, d) {
-		return nil
-	}
-	return w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
-}
-
 // tellsOfMore says whether the hooks that a look answers for told of more changes
 // than it shows: each was sent for one state with a type (guide 2.6). A slot that
 // waits stands for one more; how many joined the slot whose look this is nobody
@@ -170,33 +162,28 @@ func tellsOfMore(r result, slot *schemas.Retry, d decision) bool {
 	if r.slot {
 		return true
 	}
-	hooks := hooksOf(r)
-	if slot != nil {
-		hooks++
-	}
-	return hooks > changesTold(d)
-}
-
-// hooksOf is how many hooks a look answers.
-func hooksOf(r result) int {
-	hooks := 0
+	owed := 0
 	for _, t := range r.triggers {
 		if fromHook(t.Source) {
-			hooks++
+			owed++
 		}
 	}
-	return hooks
+	if slot != nil {
+		owed++
+	}
+	for i := range d.Events {
+		if sendsHook(&d.Events[i]) {
+			owed--
+		}
+	}
+	return owed > 0
 }
 
-// changesTold is how many changes a look gave for which a hook is sent.
-func changesTold(d decision) int {
-	told := 0
-	for i := range d.Events {
-		if d.Events[i].StatusType != schemas.StatusTypeProgress {
-			told++
-		}
-	}
-	return told
+// sendsHook says whether a hook is sure to be sent for a change: for states with a
+// type (guide 2.6), but the guide contradicts itself on AutoID's review pending
+// (4.1; facts C5).
+func sendsHook(e *schemas.StatusChanged) bool {
+	return e.StatusType != schemas.StatusTypeProgress && (e.Method != schemas.MethodAutoID || e.Status != schemas.StatusReviewPending)
 }
 
 // ownSlot is the slot whose look this is, nil for the look of a trigger.
@@ -210,14 +197,13 @@ func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
 // recheck is the next look after a hook that gave no event, nil for none. The
 // look of a slot goes on with its rechecks; one for a hook of its own starts them
 // anew, whatever waits already. That a read began after the hook excuses it only
-// if such a read showed what the hook told of: the case is closed, or the look
-// before showed more changes than hooks had come for. Else that read may have had
-// a stale answer, which was taken for the hook before.
+// if the case is closed: of an open one that read may have had a stale answer,
+// which was taken for the hook before.
 func (w *worker) recheck(r result, prev, next *schemas.CaseState, now time.Time) *schemas.Retry {
 	var slot *schemas.Retry
 	var lastRead *time.Time
 	if prev != nil {
-		if next.CaseStatus == scr.CaseClosed || w.table.spendAhead(r.key, hooksOf(r)) {
+		if next.CaseStatus == scr.CaseClosed {
 			lastRead = prev.LastReadAt
 		}
 		if r.slot {
@@ -274,18 +260,18 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	if prev != nil {
 		slot = prev.Retry
 	}
-	if lookup := (*lookupError)(nil); errors.As(r.err, &lookup) {
-		w.log.WarnContext(ctx, "waiting trigger not found", "error", r.err)
-		w.table.wake(r.key, now.Add(spread(time.Second)))
-		b.looked = append(b.looked, r.key)
-		return
-	}
 	f := failureOf(r.err)
 	b.looked = append(b.looked, r.key)
 	if slot != nil && r.slot && f.accountDown && w.blamesCase(r, f) {
 		f.accountDown = false
 	}
-	if slot != nil && (!r.slot || f.accountDown) {
+	if slot != nil && !r.slot && slot.Kind == schemas.RetryRecheck && fromHook(r.origin.Source) {
+		// A hook of its own is owed rechecks of its own: those of the slot may be
+		// used up by the look that this one would join.
+		anew := *slot
+		anew.Attempt = 0
+		slot = &anew
+	} else if slot != nil && (!r.slot || f.accountDown) {
 		// The slot stands as it was written: a trigger that joined it uses up no
 		// attempt, and neither does an account that is down.
 		w.doneAll(r.triggers)

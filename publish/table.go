@@ -21,7 +21,6 @@ type table struct {
 	belongs     func(caseID []byte) bool
 	waits       map[string]slotWait // by key, of cases in states that wait, or have failed
 	quarantined map[string]bool     // cases whose state cannot be used
-	ahead       map[string]int      // by key, see showAhead
 	due         dueQueue
 	view        schemas.CaseStateView // used again from put to put
 	block       []byte                // likewise
@@ -40,7 +39,7 @@ type slotWait struct {
 func newTable(belongs func(caseID []byte) bool) *table {
 	return &table{
 		states: newStore(), clients: make(map[string]uint64), belongs: belongs,
-		waits: make(map[string]slotWait), quarantined: make(map[string]bool), ahead: make(map[string]int),
+		waits: make(map[string]slotWait), quarantined: make(map[string]bool),
 	}
 }
 
@@ -176,24 +175,6 @@ func (t *table) readAt(key string, at *time.Time) {
 	}
 }
 
-// showAhead notes how many more changes a look at a case showed than hooks had
-// come for: so many of the next hooks tell nothing new. In memory only: a crash
-// that forgets it costs looks at most.
-func (t *table) showAhead(key string, changes int) {
-	if changes > 0 {
-		t.ahead[key] = changes
-	} else {
-		delete(t.ahead, key)
-	}
-}
-
-// spendAhead says whether all of these hooks were told of ahead, and takes them off.
-func (t *table) spendAhead(key string, hooks int) bool {
-	ahead := t.ahead[key]
-	t.showAhead(key, ahead-hooks)
-	return ahead >= hooks
-}
-
 // forget drops a case after its tombstone.
 func (t *table) forget(key string) {
 	t.drop(key)
@@ -211,7 +192,6 @@ func (t *table) drop(key string) {
 		t.states.delete(client, []byte(caseOf(key)))
 	}
 	delete(t.waits, key)
-	delete(t.ahead, key)
 }
 
 // wake queues a look at the case's retry slot, unless one is queued that comes

@@ -211,15 +211,6 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// keyPartitioner keeps no state for records with a key. To make one costs more
-// than all else that is done for a trigger.
-var keyPartitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
-
-// partitionOf is where Java's default partitioner, and ours, put a key.
-func partitionOf(key string, n int32) int32 {
-	return int32(keyPartitioner.Partition(&kgo.Record{Key: []byte(key)}, int(n))) //nolint:gosec // below n
-}
-
 // belongsTo makes a function for one goroutine that says whether a key belongs
 // to a partition of n.
 func belongsTo(partition, n int32) func(key []byte) bool {

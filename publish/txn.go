@@ -151,11 +151,12 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) error {
 
 // refusesRecord says whether an error names the record, and no other record of
 // the topic need fare alike. An error that names the topic (not authorised,
-// unknown) is none: nothing of it is the case's fault, so the worker takes over
-// again and again, not ready, until an operator mends it.
+// unknown), or this host's clock (INVALID_TIMESTAMP), is none: nothing of it is
+// the case's fault, so the worker takes over again and again, not ready, until an
+// operator mends it.
 func refusesRecord(err error) bool {
 	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) ||
-		errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.InvalidTimestamp) || errors.Is(err, kerr.PolicyViolation)
+		errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.PolicyViolation)
 }
 
 // fences says whether a broker's error means that another epoch is at work.

@@ -47,6 +47,7 @@ type worker struct {
 	position  int64 // as committed by this worker, -1 before the first
 	running   map[string]bool
 	waiting   map[string][]trigger            // triggers of cases that are being looked at
+	behind    int                             // all of waiting
 	ready     []result                        // looks to be settled in the next transaction
 	commitBy  time.Time                       // until then what is ready may wait for more
 	results   chan result                     // from reads and from triggers sent on
@@ -141,7 +142,9 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 		}
 		pause = min(pause, gather)
 	}
-	if w.progress.undone >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning {
+	// What waits behind a look is none of it: many hooks of one case that hangs
+	// must not stop the others.
+	if w.progress.undone-w.behind >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning {
 		fetched = nil
 	}
 	timer := time.NewTimer(pause)
@@ -255,6 +258,7 @@ func (w *worker) commitReady(ctx context.Context) error {
 			return err
 		}
 		w.owner.settled()
+		w.hold.passed(w.p.cfg.Now())
 		w.committed(ctx, b)
 	}
 }
@@ -295,7 +299,8 @@ func (w *worker) commitBatch(ctx context.Context, b *batch) error {
 		if s.next != nil {
 			var err error
 			if value, err = schemas.EncodeCaseState(*s.next); err != nil {
-				return fmt.Errorf("encode case state: %w", err)
+				// Too large, say: the case is to blame, as if a broker had refused it.
+				return &recordRefusedError{Topic: w.p.cfg.Topics.CaseState, Err: fmt.Errorf("encode case state: %w", err)}
 			}
 		}
 		s.record = w.stateRecord(s.key, value)
@@ -337,6 +342,7 @@ func (w *worker) release(key string) {
 	delete(w.running, key)
 	next := w.waiting[key]
 	delete(w.waiting, key)
+	w.behind -= len(next)
 	if len(next) > 0 {
 		w.look(key, next)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -93,20 +94,23 @@ measured; 2 used wrongly.`,
 
 // measure prints what could be measured, also when something could not.
 func measure(ctx context.Context, cfg bench.Config, stdout io.Writer, file string) error {
-	var out io.WriteCloser
+	var out *os.File
 	if file != "" {
 		var err error
-		// Opened first: a path that is wrong shows before an hour of measuring.
-		if out, err = os.Create(file); err != nil { //nolint:gosec // the path that the user gave
+		// Made first: a path that is wrong shows before an hour of measuring. What
+		// stood there is replaced by a whole table only.
+		if out, err = os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*"); err != nil {
 			return fmt.Errorf("create json file: %w", err)
 		}
+		defer func() { _ = os.Remove(out.Name()) }() // unless it was renamed
 	}
 	table, err := bench.Run(ctx, cfg)
-	if len(table.Rows) > 0 {
-		err = errors.Join(err, table.WriteText(stdout))
+	if len(table.Rows) == 0 {
+		return err
 	}
+	err = errors.Join(err, table.WriteText(stdout))
 	if out != nil {
-		err = errors.Join(err, table.WriteJSON(out), out.Close())
+		err = errors.Join(err, table.WriteJSON(out), out.Close(), os.Rename(out.Name(), file))
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -118,7 +119,7 @@ func (f *flags) declare(cmd *cobra.Command) {
 	all.Uint64Var(&f.seed, "seed", 1, "the same seed draws the same faults and cases")
 	all.IntVar(&f.brokers, "brokers", 1, "1 or 3 brokers")
 	all.IntVar(&f.processes, "processes", 3, "how many bridges")
-	all.StringVar(&f.dir, "dir", "", "where to work (default .cache/lab/<seed>-<brokers>)")
+	all.StringVar(&f.dir, "dir", "", "where to work; cleared first, if the lab made it (default .cache/lab/<seed>-<brokers>, or recovery-<brokers>)")
 	all.BoolVar(&f.race, "race", false, "build the bridges with the race detector")
 	all.StringVar(&f.logLevel, "log-level", "info", "of the bridges")
 	fs := cmd.Flags()
@@ -131,8 +132,13 @@ func (f *flags) declare(cmd *cobra.Command) {
 
 // check refuses what cannot be meant.
 func (f *flags) check(cfg lab.Config) error {
-	if f.brokers != 1 && f.brokers != 3 || f.processes < 1 || f.free < 0 {
-		return &usageError{errors.New("want 1 or 3 brokers, and at least one process")}
+	switch {
+	case f.brokers != 1 && f.brokers != 3:
+		return &usageError{fmt.Errorf("--brokers %d: want 1 or 3 brokers", f.brokers)}
+	case f.processes < 1:
+		return &usageError{fmt.Errorf("--processes %d: want at least one process", f.processes)}
+	case f.free < 0 || cfg.Window < 0:
+		return &usageError{errors.New("--free, --window: want no negative load")}
 	}
 	cfg.World = lab.WorldConfig{Seed: f.seed, Brokers: f.brokers, Processes: f.processes}
 	if _, err := cfg.Plan(); err != nil {
@@ -151,12 +157,42 @@ func (f *flags) world(name string) (lab.WorldConfig, error) {
 	if err != nil {
 		return lab.WorldConfig{}, fmt.Errorf("find directory: %w", err)
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return lab.WorldConfig{}, fmt.Errorf("clear directory: %w", err)
+	if err := clearDir(dir); err != nil {
+		return lab.WorldConfig{}, err
 	}
 	return lab.WorldConfig{
 		Dir: dir, Seed: f.seed, Brokers: f.brokers, Processes: f.processes, Race: f.race, LogLevel: f.logLevel,
 	}, nil
+}
+
+// mark is the file that says of a directory that the lab made it.
+const mark = "made-by-the-lab"
+
+// clearDir makes the directory anew, if it is the lab's own. What a run has left
+// there that was not clean moves aside, to be looked at.
+func clearDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look into directory: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, mark)); err != nil && len(entries) > 0 {
+		return &usageError{fmt.Errorf("--dir %s: is not empty, and not the lab's own: it would be cleared", dir)}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "evidence", "evidence.json")); err == nil {
+		if err := errors.Join(os.RemoveAll(dir+".before"), os.Rename(dir, dir+".before")); err != nil {
+			return fmt.Errorf("move evidence aside: %w", err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("clear directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, mark), nil, 0o600); err != nil {
+		return fmt.Errorf("mark directory: %w", err)
+	}
+	return nil
 }
 
 var errBars = errors.New("the bars are not met")
@@ -179,7 +215,7 @@ Bars: p99 of at most 12 s, of which 10 are the session time-out; graceful 1 s.`,
 			if err := f.check(lab.Config{}); err != nil {
 				return err
 			}
-			world, err := f.world("recovery")
+			world, err := f.world("recovery-" + strconv.Itoa(f.brokers))
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,41 @@ func TestInterruptedRunHasNoVerdict(t *testing.T) {
 	code, stdout, stderr := runLab(ctx, "--dir", filepath.Join(t.TempDir(), "work"))
 	if code != exitFailed || !strings.Contains(stdout, "nothing was judged") || !strings.Contains(stderr, "interrupted") || strings.Contains(stdout, "verdict") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// The lab clears its own directories only, and moves evidence aside.
+func TestOnlyOwnDirectoriesAreCleared(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "work")
+	own := filepath.Join(dir, "evidence", "evidence.json")
+	write := func(path string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := clearDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(own)
+	if err := clearDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir+".before", "evidence", "evidence.json")); err != nil {
+		t.Errorf("evidence is gone: %v", err)
+	}
+	foreign := t.TempDir()
+	write(filepath.Join(foreign, "thesis.txt"))
+	var usage *usageError
+	if err := clearDir(foreign); !errors.As(err, &usage) {
+		t.Errorf("a directory of somebody else's: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(foreign, "thesis.txt")); err != nil {
+		t.Error(err)
 	}
 }
 

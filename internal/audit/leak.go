@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -47,8 +48,8 @@ func newForms(needles []string) (*forms, error) {
 		plain = append(plain, string(lower([]byte(n))))
 		f.names = append(f.names, formName{i, ""})
 		if len(n) >= 4 {
-			plain = append(plain, hex.EncodeToString([]byte(n)))
-			f.names = append(f.names, formName{i, " in hex"})
+			plain = append(plain, hex.EncodeToString([]byte(n)), strings.Trim(fmt.Sprintf("%d", []byte(n)), "[]"))
+			f.names = append(f.names, formName{i, " in hex"}, formName{i, " in decimal bytes"})
 		}
 	}
 	for i, n := range needles {

@@ -117,30 +117,29 @@ func (j *judgement) partitions() int { return len(j.dump.topic(j.topics.inbox).P
 // checkInbox looks for webhooks that were answered 200 and have no trigger (P1),
 // and for triggers that are not where their case is.
 func (j *judgement) checkInbox(t *TopicDump) {
-	triggers := make(map[string]int)
+	type hooked struct{ clientID, caseID string }
+	triggers := make(map[hooked]int)
 	t.each(func(_ *PartitionDump, r *Record) {
 		if r.Control || !r.Visible {
 			return
 		}
 		trigger, err := schemas.DecodeTrigger(r.Value)
 		if err == nil && trigger.Source == schemas.SourceWebhook {
-			triggers[trigger.CaseID]++
+			triggers[hooked{trigger.ClientID, trigger.CaseID}]++
 		}
 		// Bytes that are not ours are somebody else's; the bridge owes them a dead letter.
 	})
-	accepted := make(map[string]int)
-	clients := make(map[string]string)
+	accepted := make(map[hooked]int)
 	for _, w := range j.e.Webhooks {
 		if w.Status != 200 {
 			continue
 		}
 		j.verdict.Accepted++
-		accepted[w.CaseID]++
-		clients[w.CaseID] = w.ClientID
+		accepted[hooked{w.ClientID, w.CaseID}]++
 	}
-	for _, caseID := range slices.Sorted(maps.Keys(accepted)) {
-		if want, have := accepted[caseID], triggers[caseID]; have < want {
-			j.foundCase(Unwritten, clients[caseID], caseID, "", "%d webhooks were answered 200, and the inbox has %d triggers", want, have)
+	for _, of := range slices.SortedFunc(maps.Keys(accepted), func(a, b hooked) int { return cmp.Compare(a.caseID, b.caseID) }) {
+		if want, have := accepted[of], triggers[of]; have < want {
+			j.foundCase(Unwritten, of.clientID, of.caseID, "", "%d webhooks were answered 200, and the inbox has %d triggers", want, have)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 	err := r.play(ctx)
 	failed := err != nil || !r.summary.Clean()
-	if failed && ctx.Err() == nil {
+	if (failed || cfg.Keep) && ctx.Err() == nil {
 		err = errors.Join(err, r.keep(ctx))
 	}
 	err = errors.Join(err, r.world.close(ctx))

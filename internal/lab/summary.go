@@ -24,7 +24,11 @@ func (s *Summary) Print(out io.Writer) {
 	}
 	fmt.Fprintf(&b, "seed %d, %d brokers, %d bridges, %s: %d cases, %d changes, %d webhooks answered 200, %d sent in the sender's place\n",
 		s.Seed, s.Brokers, s.Processes, s.Took, s.Cases, s.Changes, s.Hooks, s.Resent)
-	fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
+	if s.Clean() {
+		fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
+	} else {
+		fmt.Fprintf(&b, "verdict: NOT CLEAN. The topics are %s. What was found:\n", s.Verdict)
+	}
 	for _, finding := range s.Findings[:min(len(s.Findings), shownFindings)] {
 		fmt.Fprintf(&b, "  %s\n", finding)
 	}
