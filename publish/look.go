@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"time"
 
@@ -326,14 +327,14 @@ func traceparent(ctx context.Context) string {
 	return carrier["traceparent"]
 }
 
-// untraced is where a trace is read into; it carries nothing else.
-var untraced = context.Background()
+// traceparentForm is that of W3C trace context, version 00.
+var traceparentForm = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // validTraceparent is a trigger's traceparent if it is one, else "": it goes out
 // in a public header, and anybody who may write to the inbox can give any text.
 func validTraceparent(s *string) string {
-	if s == nil {
+	if s == nil || !traceparentForm.MatchString(*s) {
 		return ""
 	}
-	return traceparent(traceContext.Extract(untraced, propagation.MapCarrier{"traceparent": *s}))
+	return *s
 }

@@ -198,7 +198,7 @@ func clearDir(dir string) error {
 var errBars = errors.New("the bars are not met")
 
 func recoveryCommand(ctx context.Context, f *flags, stdout io.Writer) *cobra.Command {
-	var kills, window int
+	var kills, stops, window int
 	cmd := &cobra.Command{
 		Use:   "recovery",
 		Short: "Measure how long it takes until another bridge has taken over",
@@ -209,8 +209,11 @@ Bars: p99 of at most 12 s, of which 10 are the session time-out; graceful 1 s.`,
 		Example: `  go run ./cmd/lab recovery --kills 30`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if kills < 1 {
-				return &usageError{errors.New("--kills: want at least 1")}
+			if stops == 0 {
+				stops = kills
+			}
+			if kills < 1 || stops < 1 {
+				return &usageError{errors.New("--kills, --stops: want at least 1")}
 			}
 			if err := f.check(lab.Config{}); err != nil {
 				return err
@@ -219,7 +222,7 @@ Bars: p99 of at most 12 s, of which 10 are the session time-out; graceful 1 s.`,
 			if err != nil {
 				return err
 			}
-			result, err := lab.MeasureRecovery(ctx, lab.RecoveryConfig{World: world, Kills: kills, Window: window, Out: stdout})
+			result, err := lab.MeasureRecovery(ctx, lab.RecoveryConfig{World: world, Kills: kills, Stops: stops, Window: window, Out: stdout})
 			result.Print(stdout)
 			if err == nil && !result.Met() {
 				err = errBars
@@ -227,8 +230,9 @@ Bars: p99 of at most 12 s, of which 10 are the session time-out; graceful 1 s.`,
 			return err
 		},
 	}
-	cmd.Flags().IntVar(&kills, "kills", 30, "how many kills, and as many graceful stops")
-	cmd.Flags().IntVar(&window, "window", 120, "cases at a time")
+	cmd.Flags().IntVar(&kills, "kills", 30, "how many kills")
+	cmd.Flags().IntVar(&stops, "stops", 0, "how many graceful stops (default: as many)")
+	cmd.Flags().IntVar(&window, "window", 48, "cases at a time; more than the cores carry measures the cores")
 	return cmd
 }
 

@@ -20,9 +20,9 @@ import (
 // RecoveryConfig says how often to take a bridge away.
 type RecoveryConfig struct {
 	World WorldConfig
-	// Kills is how many bridges are killed, one at a time, and how many are
+	// Kills is how many bridges are killed, one at a time, and Stops how many are
 	// stopped in good order after that.
-	Kills int
+	Kills, Stops int
 	// Window is how many cases walk at a time.
 	Window int
 	// Out gets the progress.
@@ -237,7 +237,7 @@ func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 		r.say("kill -9 %3d: %s", i+1, took.Round(time.Millisecond))
 		result.Kills = append(result.Kills, took)
 	}
-	for i := range r.cfg.Kills {
+	for i := range r.cfg.Stops {
 		took, err := r.once(ctx, (*process).stop)
 		if err != nil {
 			return err
