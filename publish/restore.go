@@ -20,8 +20,8 @@ import (
 func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.TransactionalID(fmt.Sprintf("%sprocess-%d", p.cfg.Prefix, partition)),
-		// The broker aborts a transaction that a dead process left open; a live
-		// one never holds one for longer than endTimeout.
+		// The broker aborts a transaction that a dead process left open, or that a
+		// live one cannot end: then its producer is fenced, and it takes over again.
 		kgo.TransactionTimeout(p.cfg.timings.transactionTimeout),
 		// A transaction is flushed as it is built; waiting for more only delays it.
 		kgo.ProducerLinger(0),

@@ -567,7 +567,7 @@ func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 			kind: audit.Unfinished,
 		},
 
-		"a canary in an event's value": leak(audit.Leaked, planted, func(s *scene, v string) {
+		"a canary in a position": leak(audit.Leaked, planted, func(s *scene, v string) {
 			st := s.last()
 			st.records = append(st.records, &kgo.Record{Topic: "postident.case-state", Partition: st.event().Partition, Key: []byte("position"), Value: s.positionHolding(st, v)})
 		}),
