@@ -25,7 +25,7 @@ PKG ?= ./...
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 KAFKA_PORT=9092"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 RULE=7-event-id-from-the-clock KAFKA_PORT=9092"
 
 .PHONY: build
 build: ## Build bin/bridge.
