@@ -158,23 +158,19 @@ func TestStaleAnswerToSeveralHooksIsReadAgain(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	cfg := s.config()
-	read := cfg.Accounts[0].Read
 	began, goOn := make(chan struct{}), make(chan struct{})
-	reads := 0 // one look a case at a time
-	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
-		if reads++; reads == 1 {
-			s.source.show(caseID, 0) // the answer is from before the first hook
+	beforeRead(cfg, func(n int) {
+		switch {
+		case n == 1:
+			s.source.show(caseName(1), 0) // the answer is from before the first hook
 			close(began)
 			<-goOn
-			return read(ctx, caseID)
+		case n > 4:
+			s.source.show(caseName(1), 2)
+		default:
+			s.source.show(caseName(1), 1)
 		}
-		if reads > 4 {
-			s.source.show(caseID, 2)
-		} else {
-			s.source.show(caseID, 1)
-		}
-		return read(ctx, caseID)
-	}
+	})
 	cfg.retry.Rechecks = []time.Duration{time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond}
 	s.run(cfg)
 	s.hook(caseName(1))
@@ -191,20 +187,16 @@ func TestStaleAnswerToHooksOneByOneIsReadAgain(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	cfg := s.config()
-	read := cfg.Accounts[0].Read
 	began, goOn := make(chan struct{}), make(chan struct{})
-	reads := 0 // one look a case at a time
-	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
-		answer, err := read(ctx, caseID)
-		if reads++; reads == 1 {
+	beforeRead(cfg, func(n int) {
+		switch n {
+		case 1:
 			close(began)
 			<-goOn
+		case 4:
+			s.source.show(caseName(1), 2)
 		}
-		if reads == 3 {
-			s.source.show(caseID, 2)
-		}
-		return answer, err
-	}
+	})
 	// The first answer stands for the first hook, and began after both came.
 	cfg.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	cfg.retry.Rechecks = []time.Duration{time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond}
@@ -231,8 +223,8 @@ func TestHookOfAClosedCaseIsNotReadAgain(t *testing.T) {
 	} {
 		w := &worker{p: &Publisher{cfg: Config{retry: defaultRetryPolicy()}}}
 		hook := trigger{Trigger: schemas.Trigger{Source: schemas.SourceWebhook, ReceivedAt: epoch}}
-		prev := &schemas.CaseState{CaseStatus: c.status, LastReadAt: &c.read}
-		if got := w.recheck(result{origin: hook}, prev, prev, epoch.Add(time.Minute)) != nil; got != c.want {
+		prev := &schemas.CaseState{LastReadAt: &c.read}
+		if got := w.recheck(result{origin: hook}, prev, c.status == scr.CaseClosed, epoch.Add(time.Minute)) != nil; got != c.want {
 			t.Errorf("%s: read again: %t", name, got)
 		}
 	}

@@ -91,8 +91,8 @@ func (p retryPolicy) afterUnavailable(prev *schemas.Retry, now time.Time, reason
 
 // afterUnchanged is asked when a read after a hook gave no event. The hook may
 // have come before what it told of could be read (facts 4), so the case is read
-// again after 2, 10 and 60 s, if nothing was read since the hook: lastReadAt is
-// when the last good read before this one began. A hook that has a slot already
+// again after 2, 10 and 60 s, unless a read since the hook excuses it: lastReadAt
+// is when the last good read before this one began, nil for none that does. A hook that has a slot already
 // goes on with it. Nil means done.
 func (p retryPolicy) afterUnchanged(prev *schemas.Retry, lastReadAt *time.Time, hookAt, now time.Time, o origin) *schemas.Retry {
 	if prev == nil && lastReadAt != nil && !lastReadAt.Before(hookAt) {

@@ -106,13 +106,11 @@ func TestHookBesideTheLastRecheckHasItsOwn(t *testing.T) {
 		}
 		return nil
 	})
-	read, reads := cfg.Accounts[0].Read, 0
-	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
-		if reads++; reads == 6 {
+	beforeRead(cfg, func(n int) {
+		if n == 6 {
 			s.source.show(id, 1) // it takes the API that long to show it
 		}
-		return read(ctx, caseID)
-	}
+	})
 	s.run(cfg)
 	s.hook(id)
 	s.awaitRecheck(id, 2)

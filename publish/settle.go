@@ -117,7 +117,7 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
-		next.Retry = w.recheck(r, prev, &next, now)
+		next.Retry = w.recheck(r, prev, next.CaseStatus == scr.CaseClosed, now)
 		if next.Retry == nil && !r.slot && slot != nil {
 			if d.Verdict != verdictTracked {
 				w.settleJoined(b, r, d)
@@ -199,11 +199,11 @@ func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
 // anew, whatever waits already. That a read began after the hook excuses it only
 // if the case is closed: of an open one that read may have had a stale answer,
 // which was taken for the hook before.
-func (w *worker) recheck(r result, prev, next *schemas.CaseState, now time.Time) *schemas.Retry {
+func (w *worker) recheck(r result, prev *schemas.CaseState, closed bool, now time.Time) *schemas.Retry {
 	var slot *schemas.Retry
 	var lastRead *time.Time
 	if prev != nil {
-		if next.CaseStatus == scr.CaseClosed {
+		if closed {
 			lastRead = prev.LastReadAt
 		}
 		if r.slot {

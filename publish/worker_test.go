@@ -176,13 +176,11 @@ func TestNothingNewAfterHookIsReadAgain(t *testing.T) {
 			s.source.show(caseName(1), before)
 			cfg := s.config()
 			cfg.retry.Rechecks = []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}
-			read, reads, tooEarly := cfg.Accounts[0].Read, 0, before+2 // a look for each hook, and a recheck
-			cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
-				if reads++; reads > tooEarly {
+			beforeRead(cfg, func(n int) {
+				if n > before+2 { // a look for each hook, and a recheck, come too early
 					s.source.show(caseName(1), before+1)
 				}
-				return read(ctx, caseID)
-			}
+			})
 			s.run(cfg)
 			if before > 0 {
 				s.hook(caseName(1))
@@ -191,6 +189,17 @@ func TestNothingNewAfterHookIsReadAgain(t *testing.T) {
 			s.hook(caseName(1)) // tells of a change that cannot be read yet
 			s.events(before + 1)
 		})
+	}
+}
+
+// beforeRead has f called before the n-th read of the first account; the tests
+// that use it have one case, which is looked at once at a time.
+func beforeRead(cfg Config, f func(n int)) {
+	read, reads := cfg.Accounts[0].Read, 0
+	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
+		reads++
+		f(reads)
+		return read(ctx, caseID)
 	}
 }
 
