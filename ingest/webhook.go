@@ -89,15 +89,13 @@ type Webhook struct {
 	// maxWaiting bounds waiting, the requests that wait for Kafka.
 	maxWaiting int64
 	waiting    atomic.Int64
-	// timers are stopped ones. Stop and Reset leave nothing of a former use in a
-	// timer's channel.
-	timers  sync.Pool
-	health  health
-	prober  prober
-	log     *refusalLog
-	metrics *metrics
-	tracer  trace.Tracer // nil when nothing is traced here
-	now     func() time.Time
+	waits      sync.Pool // of *wait, as newWait makes them
+	health     health
+	prober     prober
+	log        *refusalLog
+	metrics    *metrics
+	tracer     trace.Tracer // nil when nothing is traced here
+	now        func() time.Time
 }
 
 // account is a WebhookAccount ready for comparison.
@@ -123,11 +121,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		now:        cfg.Now,
 		maxWaiting: int64(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
 		log:        newRefusalLog(cfg.Logger),
-		timers: sync.Pool{New: func() any {
-			t := time.NewTimer(time.Hour)
-			t.Stop()
-			return t
-		}},
+		waits:      sync.Pool{New: func() any { return newWait() }},
 	}
 	if w.ackTimeout == 0 {
 		w.ackTimeout = DefaultAckTimeout
@@ -352,8 +346,8 @@ func (w *Webhook) encode(ctx context.Context, acc *account, hook scr.Webhook) ([
 }
 
 // accept hands the trigger to the producer and waits for Kafka until the
-// deadline. The timer is our own, because neither a context nor a delivery
-// time-out ends a produce to a stopped broker in time (tried).
+// deadline, also when the sender has hung up meanwhile: what became of the
+// trigger is worth knowing all the same.
 //
 // Crash point "acknowledge": the trigger is durable, and the sender knows nothing
 // of it and tries again: doubled, harmless.
@@ -362,51 +356,66 @@ func (w *Webhook) accept(ctx context.Context, caseID string, value []byte, deadl
 	if w.waiting.Add(1) > w.maxWaiting {
 		return failedOverload
 	}
-	timer := w.timers.Get().(*time.Timer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	timer.Reset(time.Until(deadline))
-	defer func() {
-		timer.Stop()
-		w.timers.Put(timer)
-	}()
-	p := w.produce(caseID, value) //nolint:contextcheck // see there: the context of a request must not reach the client
-	select {
-	case err := <-p.done:
-		switch {
-		case err == nil:
-			return accepted
-		case errors.Is(err, kgo.ErrMaxBuffered):
-			return failedOverload
-		default:
-			w.log.produceFailed(ctx, err)
-			return failedProduce
-		}
-	case <-timer.C:
+	wait := w.waits.Get().(*wait) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	wait.timer.Reset(time.Until(deadline))
+	p := w.produce(caseID, value, wait.ended) //nolint:contextcheck // see there: the context of a request must not reach the client
+	err := <-wait.ended
+	if errors.Is(err, errDeadline) {
+		// The wait is not used again: the produce ends into it yet.
 		w.health.late(p)
+		if ctx.Err() != nil {
+			return abandonedBySender
+		}
 		return failedAcknowledge
-	case <-ctx.Done():
-		// Nothing is known about Kafka from this.
-		return abandonedBySender
 	}
+	if wait.timer.Stop() {
+		w.waits.Put(wait)
+	}
+	switch {
+	case err == nil:
+		return accepted
+	case errors.Is(err, kgo.ErrMaxBuffered):
+		return failedOverload
+	default:
+		w.log.produceFailed(ctx, err)
+		return failedProduce
+	}
+}
+
+// wait is where one request waits for the end of its produce or for its
+// deadline, whichever is first. They come through one channel: to select among
+// several costs as much as to produce.
+type wait struct {
+	ended chan error  // takes both without blocking
+	timer *time.Timer // sends errDeadline; our own, because neither a context nor a delivery time-out ends a produce to a stopped broker in time (tried)
+}
+
+var errDeadline = errors.New("deadline of the webhook's answer")
+
+// newWait gives one whose timer is stopped.
+func newWait() *wait {
+	w := &wait{ended: make(chan error, 2)}
+	w.timer = time.AfterFunc(time.Hour, func() { w.ended <- errDeadline })
+	w.timer.Stop()
+	return w
 }
 
 // produced is one trigger on its way to Kafka.
 type produced struct {
-	record kgo.Record // owned by the client until done
+	record kgo.Record // owned by the client until it has ended
 	began  time.Time
-	done   chan error // one result, buffered: nobody may be waiting any more
 	// isLate and isDone are guarded by health.mu.
 	isLate, isDone bool
 }
 
-// produce hands a record to the client without blocking. It takes no context on
-// purpose: the client fails all records that are buffered for a partition when
-// the context of the first one ends (tried), and a record that outlives its
-// request must not hold the request in memory.
-func (w *Webhook) produce(caseID string, value []byte) *produced {
+// produce hands a record to the client without blocking; ended takes its result.
+// It takes no context on purpose: the client fails all records that are buffered
+// for a partition when the context of the first one ends (tried), and a record
+// that outlives its request must not hold the request in memory.
+func (w *Webhook) produce(caseID string, value []byte, ended chan<- error) *produced {
 	p := &produced{
 		record: kgo.Record{Topic: w.topic, Key: []byte(caseID), Value: value},
 		began:  time.Now(),
-		done:   make(chan error, 1),
 	}
 	// The client does the rest by itself.
 	//
@@ -420,7 +429,7 @@ func (w *Webhook) produce(caseID string, value []byte) *produced {
 		if err == nil {
 			w.metrics.ackDuration.Record(context.Background(), now.Sub(p.began).Seconds())
 		}
-		p.done <- err
+		ended <- err
 	})
 	return p
 }

@@ -12,6 +12,9 @@ var (
 	StatusJSON = statusModelJSON
 	ParseModel = parseStatusModel
 
+	PlainWebhook = plainWebhook
+	AnyWebhook   = anyWebhook
+
 	UnknownFields = unknownFields
 	FieldsOfCase  = fieldsOfCase
 	WireCase      = reflect.TypeFor[wireCase]()

@@ -18,11 +18,17 @@ func FuzzParseWebhook(f *testing.F) {
 	for _, s := range []string{
 		`{"caseId":"YR9W91GEZK24","referenceId":"REF_101485489"}`, `{"caseId":"A","referenceId":null}`,
 		`{"caseId":"A","caseId":"B"}`, `{"caseId":1e5}`, `{"caseId":"\u0041\ud800"}`, `{"caseId":{}}`, `[]`, `{`, ``, "{\"a\":\xff}",
+		" {\t\"referenceId\" : \"R\" ,\r\n \"caseId\":\"A\" } \n", `{"caseId":"A",}`, `{"caseId":"A"}{}`, `{"caseId":"","caseId":"A"}`,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
+		if quick, plain := scr.PlainWebhook(body); plain {
+			if slow, err := scr.AnyWebhook(body); err != nil || slow != quick {
+				t.Fatalf("read plainly %+v, else %+v, %v", quick, slow, err)
+			}
+		}
 		w, err := scr.ParseWebhook(body)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was written to")

@@ -1,6 +1,7 @@
 package scr
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/go-jose/go-jose/v4/json"
@@ -31,17 +32,86 @@ func (e *WebhookError) Error() string { return "webhook refused: " + e.Reason }
 // twice is refused: two readers could see two cases. Any error is a
 // *WebhookError. Limiting the size of body is the caller's part.
 func ParseWebhook(body []byte) (Webhook, error) {
+	w, plain := plainWebhook(body)
+	if !plain {
+		var err error
+		if w, err = anyWebhook(body); err != nil {
+			return Webhook{}, &WebhookError{Reason: WebhookJSON}
+		}
+	}
+	if !ValidCaseID(w.CaseID) {
+		return Webhook{}, &WebhookError{Reason: WebhookCaseID}
+	}
+	return w, nil
+}
+
+// anyWebhook reads whatever JSON a body is.
+func anyWebhook(body []byte) (Webhook, error) {
 	var w struct {
 		CaseID      text `json:"caseId"`
 		ReferenceID text `json:"referenceId"`
 	}
 	if err := decodeObject(body, &w); err != nil {
-		return Webhook{}, &WebhookError{Reason: WebhookJSON}
-	}
-	if !ValidCaseID(string(w.CaseID)) {
-		return Webhook{}, &WebhookError{Reason: WebhookCaseID}
+		return Webhook{}, err
 	}
 	return Webhook{CaseID: string(w.CaseID), ReferenceID: string(w.ReferenceID)}, nil
+}
+
+// plainWebhook reads a body of the guide's two fields, once each and neither
+// empty, in ASCII without escapes: what every sender writes, read without
+// reflection, which is a tenth of what a webhook costs. It reports false for
+// every other body, good or bad, and anyWebhook decides on those.
+func plainWebhook(body []byte) (w Webhook, plain bool) {
+	rest, ok := cutByte(body, '{')
+	for ok {
+		var name, value []byte
+		if name, rest, ok = cutPlainText(rest); !ok {
+			return Webhook{}, false
+		}
+		if rest, ok = cutByte(rest, ':'); !ok {
+			return Webhook{}, false
+		}
+		if value, rest, ok = cutPlainText(rest); !ok {
+			return Webhook{}, false
+		}
+		switch {
+		case string(name) == "caseId" && w.CaseID == "":
+			w.CaseID = string(value)
+		case string(name) == "referenceId" && w.ReferenceID == "":
+			w.ReferenceID = string(value)
+		default: // unknown, or for the second time
+			return Webhook{}, false
+		}
+		rest, ok = cutByte(rest, ',')
+	}
+	if rest, ok = cutByte(rest, '}'); !ok || w.CaseID == "" || len(trimSpace(rest)) != 0 {
+		return Webhook{}, false
+	}
+	return w, true
+}
+
+// cutByte gives what follows c, which may stand after white space; without it, b
+// as it was.
+func cutByte(b []byte, c byte) (rest []byte, ok bool) {
+	if after := bytes.TrimLeft(b, " \t\r\n"); len(after) > 0 && after[0] == c {
+		return after[1:], true
+	}
+	return b, false
+}
+
+// cutPlainText gives a JSON string's text, which is not empty and stands as it
+// is between the quotes, and what follows it.
+func cutPlainText(b []byte) (text, rest []byte, ok bool) {
+	b, ok = cutByte(b, '"')
+	for i := 0; ok && i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return b[:i], b[i+1:], i > 0
+		case c < ' ' || c > '~' || c == '\\':
+			return nil, b, false
+		}
+	}
+	return nil, b, false
 }
 
 // ValidCaseID reports whether s can be a caseId: ^[A-Za-z0-9_-]{1,64}$. Every
