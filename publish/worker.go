@@ -20,7 +20,7 @@ const (
 	maxBatch       = 500  // cases in one transaction
 	maxPoll        = 256  // triggers in one poll
 	gatherShare    = 4    // a look waits for this part of its time to be committed with others
-	maxGather      = 200 * time.Millisecond
+	maxGather      = 400 * time.Millisecond
 	forgetInterval = time.Hour        // of the search for states to forget
 	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
 	maxOpen        = 100_000          // triggers done or not above the position
