@@ -34,15 +34,16 @@ const (
 // webhookPlan says how long what is measured.
 type webhookPlan struct {
 	conns                      []int // of the closed loop; the open one uses the last
+	warmupRounds               int   // first ones that are not counted: the broker compiles itself meanwhile
 	closedRounds, openRounds   int
 	warmup, closedFor, openFor time.Duration
 }
 
 func planWebhook(quick bool) webhookPlan {
 	if quick {
-		return webhookPlan{[]int{2, 4}, 1, 1, 100 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
+		return webhookPlan{[]int{2, 4}, 0, 1, 1, 100 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
 	}
-	return webhookPlan{[]int{64, 256}, 4, 4, 500 * time.Millisecond, 3 * time.Second, 3 * time.Second}
+	return webhookPlan{[]int{64, 256}, 2, 6, 4, 500 * time.Millisecond, 3 * time.Second, 3 * time.Second}
 }
 
 // duel is the two that are compared, at the same requests.
@@ -150,7 +151,7 @@ func hookCaseID(n uint64) string {
 func (d duel) accepts(ctx context.Context, env *Env, conns int) (Row, error) {
 	l := load{requests: d.requests, conns: conns, warmup: d.plan.warmup, duration: d.plan.closedFor}
 	rates := map[string][]float64{}
-	for round := range d.plan.closedRounds {
+	for round := range d.plan.warmupRounds + d.plan.closedRounds {
 		for _, addr := range d.order(round) {
 			l.addr = addr
 			rate, err := l.closed(ctx)
@@ -162,7 +163,7 @@ func (d duel) accepts(ctx context.Context, env *Env, conns int) (Row, error) {
 		env.Logf("%d connections, round %d: %.0f accepts/s, bare %.0f", conns, round+1,
 			rates[d.ours][round], rates[d.bare][round])
 	}
-	ours, bare := rates[d.ours], rates[d.bare]
+	ours, bare := rates[d.ours][d.plan.warmupRounds:], rates[d.bare][d.plan.warmupRounds:]
 	return Row{
 		Name: fmt.Sprintf("webhook accepts, %d connections", conns),
 		Ours: median(ours), Limit: median(bare), Unit: "accepts/s", Bar: Bar{AtLeast: 0.9},
