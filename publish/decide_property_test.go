@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"postident-bridge/internal/observation"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -402,11 +403,12 @@ func (b *bridge) checkEnd(published []string) {
 		b.t.Fatalf("state is %q of %s, newest seen is %q of %s",
 			b.state.CaseStatus, clock(*b.state.Created), seen.shown.Status.Status, clock(seen.shown.Status.Created))
 	}
-	for _, id := range seen.shown.Identifications {
+	observed := observation.Of(seen.shown, time.Time{}).Identifications
+	for n, id := range seen.shown.Identifications {
 		i := slices.IndexFunc(b.state.Identifications, func(st schemas.IdentificationState) bool {
 			return st.Method == id.Method && st.Created.Equal(id.Created)
 		})
-		if i < 0 || b.state.Identifications[i].Status != id.Status || !sameCode(b.state.Identifications[i].SubStatus, statusCode(id.SubStatus)) {
+		if i < 0 || b.state.Identifications[i].Status != id.Status || !sameCode(b.state.Identifications[i].SubStatus, observed[n].SubStatus) {
 			b.t.Fatalf("newest state seen %q is not in the state", identity(seen.life, id))
 		}
 		wentOut := slices.Contains(published, identity(seen.life, id))

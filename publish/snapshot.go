@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"postident-bridge/internal/observation"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -36,41 +37,9 @@ type snapshot struct {
 
 // snapshotOfCase is what a read that began at readAt showed.
 func snapshotOfCase(clientID string, c scr.Case, by schemas.Source, readAt time.Time) snapshot {
-	identifications := make([]schemas.ObservedIdentification, len(c.Identifications))
-	for i := range c.Identifications {
-		id := &c.Identifications[i]
-		identifications[i] = schemas.ObservedIdentification{
-			Method:             id.Method,
-			Primary:            id.Primary,
-			Status:             id.Status,
-			SubStatus:          statusCode(id.SubStatus),
-			SubStatusReason:    statusCode(id.SubStatusReason),
-			IdentificationTime: timeOrNil(id.IdentificationTime),
-			Created:            wireTime(id.Created),
-			Modified:           wireTime(id.Modified),
-			Records:            recordMetadata(id.Records),
-		}
-	}
-	s := snapshot{
-		ClientID:    clientID,
-		CaseID:      c.CaseID,
-		ReferenceID: textOrNil(c.ReferenceID),
-		Status:      c.Status.Status,
-		Created:     wireTime(c.Status.Created),
-		Modified:    wireTime(c.Status.Modified),
-		ValidUntil:  timeOrNil(c.Status.ValidUntil),
-		Archived:    c.Status.Archived,
-		ObservedAt:  wireTime(readAt),
-		ObservedBy:  by,
-		FromRead:    true,
-	}
-	if c.Accounting != (scr.Accounting{}) {
-		s.Accounting = &schemas.AccountingData{
-			AccountingNumber:  textOrNil(c.Accounting.Number),
-			AccountingProduct: textOrNil(c.Accounting.Product),
-		}
-	}
-	s.Identifications, s.Shadowed = distinct(identifications)
+	o := observation.Of(c, readAt)
+	s := snapshotOfObservation(schemas.Trigger{ClientID: clientID, CaseID: c.CaseID, Source: by, Observation: &o})
+	s.FromRead = true
 	return s
 }
 
@@ -166,52 +135,11 @@ func compareTimes(a, b *time.Time) int {
 }
 
 // wireTime is t as timestamp-millis carries it. The zero time stays zero.
-func wireTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+func wireTime(t time.Time) time.Time { return observation.Time(t) }
 
 func wireTimeOrNil(t *time.Time) *time.Time {
-	if t == nil {
+	if t == nil || t.IsZero() {
 		return nil
 	}
-	return timeOrNil(*t)
-}
-
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = wireTime(t)
-	return &t
-}
-
-func textOrNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func statusCode(c *scr.Code) *schemas.StatusCode {
-	if c == nil {
-		return nil
-	}
-	return &schemas.StatusCode{Code: c.Code, Description: textOrNil(c.Description)}
-}
-
-func recordMetadata(records []scr.Record) []schemas.RecordMetadata {
-	if len(records) == 0 {
-		return nil
-	}
-	out := make([]schemas.RecordMetadata, len(records))
-	for i, r := range records {
-		out[i] = schemas.RecordMetadata{
-			RecordID:            r.ID,
-			BelongsTo:           textOrNil(r.BelongsTo),
-			Type:                textOrNil(r.Type),
-			MimeType:            textOrNil(r.MimeType),
-			FileName:            textOrNil(r.FileName),
-			ValidationStatus:    textOrNil(r.ValidationStatus),
-			ValidationSubStatus: textOrNil(r.ValidationSubStatus),
-		}
-	}
-	return out
+	return new(wireTime(*t))
 }

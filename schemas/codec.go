@@ -16,6 +16,7 @@ const (
 	recordCaseState     = "case_state"
 	recordPosition      = "position"
 	recordBarrier       = "barrier"
+	recordPollCursor    = "poll_cursor"
 	recordStatusChanged = "status_changed"
 )
 
@@ -36,6 +37,7 @@ var (
 	caseStateCodec     = sync.OnceValues(func() (*codec[CaseState], error) { return newCodec[CaseState](recordCaseState) })
 	positionCodec      = sync.OnceValues(func() (*codec[Position], error) { return newCodec[Position](recordPosition) })
 	barrierCodec       = sync.OnceValues(func() (*codec[Barrier], error) { return newCodec[Barrier](recordBarrier) })
+	pollCursorCodec    = sync.OnceValues(func() (*codec[PollCursor], error) { return newCodec[PollCursor](recordPollCursor) })
 	statusChangedCodec = sync.OnceValues(func() (*codec[StatusChanged], error) { return newCodec[StatusChanged](recordStatusChanged) })
 )
 
@@ -65,6 +67,12 @@ func EncodeBarrier(v Barrier) ([]byte, error) { return encode(barrierCodec, &v) 
 
 // DecodeBarrier reads the value under BarrierKey, as DecodeTrigger.
 func DecodeBarrier(b []byte) (Barrier, error) { return decode(barrierCodec, b) }
+
+// EncodePollCursor gives the value of a poll-cursor record, as EncodeTrigger.
+func EncodePollCursor(v PollCursor) ([]byte, error) { return encode(pollCursorCodec, &v) }
+
+// DecodePollCursor reads the value of a poll-cursor record, as DecodeTrigger.
+func DecodePollCursor(b []byte) (PollCursor, error) { return decode(pollCursorCodec, b) }
 
 func encode[T any](get func() (*codec[T], error), v *T) ([]byte, error) {
 	c, err := get()

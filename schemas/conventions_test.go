@@ -117,6 +117,7 @@ func TestStructsAndSchemasHaveTheSameFields(t *testing.T) {
 		recordTrigger:       reflect.TypeFor[Trigger](),
 		recordCaseState:     reflect.TypeFor[CaseState](),
 		recordPosition:      reflect.TypeFor[Position](),
+		recordPollCursor:    reflect.TypeFor[PollCursor](),
 		recordBarrier:       reflect.TypeFor[Barrier](),
 		recordStatusChanged: reflect.TypeFor[StatusChanged](),
 	} {

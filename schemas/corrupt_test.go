@@ -14,10 +14,11 @@ import (
 func decoders() map[string]func([]byte) error {
 	status := NewStatusDecoder(lookupToday)
 	return map[string]func([]byte) error{
-		recordTrigger:   func(b []byte) error { _, err := DecodeTrigger(b); return err },
-		recordCaseState: func(b []byte) error { _, err := DecodeCaseState(b); return err },
-		recordPosition:  func(b []byte) error { _, err := DecodePosition(b); return err },
-		recordBarrier:   func(b []byte) error { _, err := DecodeBarrier(b); return err },
+		recordTrigger:    func(b []byte) error { _, err := DecodeTrigger(b); return err },
+		recordCaseState:  func(b []byte) error { _, err := DecodeCaseState(b); return err },
+		recordPollCursor: func(b []byte) error { _, err := DecodePollCursor(b); return err },
+		recordPosition:   func(b []byte) error { _, err := DecodePosition(b); return err },
+		recordBarrier:    func(b []byte) error { _, err := DecodeBarrier(b); return err },
 		recordStatusChanged: func(b []byte) error {
 			_, err := status.Decode(context.Background(), b)
 			return err

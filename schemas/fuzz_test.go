@@ -21,6 +21,10 @@ func FuzzDecodeCaseState(f *testing.F) {
 
 func FuzzDecodePosition(f *testing.F) { fuzzDecode(f, recordPosition, DecodePosition, EncodePosition) }
 
+func FuzzDecodePollCursor(f *testing.F) {
+	fuzzDecode(f, recordPollCursor, DecodePollCursor, EncodePollCursor)
+}
+
 func FuzzDecodeBarrier(f *testing.F) { fuzzDecode(f, recordBarrier, DecodeBarrier, EncodeBarrier) }
 
 func FuzzDecodeStatusChanged(f *testing.F) {

@@ -312,3 +312,46 @@ const (
 	PositionKey = "position"
 	BarrierKey  = "barrier"
 )
+
+// PollCursor is the value of poll-cursor: how far the lists of an account have
+// been read, by its sweeps (under LiveCursorKey) or by a backfill (under
+// BackfillCursorKey). It is written after every trigger of what it covers is
+// acknowledged; an older one that comes late only has lists read again.
+type PollCursor struct {
+	ClientID  string    `avro:"clientId"`
+	Sweeps    *Sweeps   `avro:"sweeps"`
+	Backfill  *Backfill `avro:"backfill"`
+	UpdatedAt time.Time `avro:"updatedAt"`
+}
+
+// Sweeps is how far the sweeps of an account have come.
+type Sweeps struct {
+	ClosedUntil    *time.Time `avro:"closedUntil"`    // all that was closed before was listed
+	OpenAt         *time.Time `avro:"openAt"`         // when the last whole open sweep began
+	ReconciledAt   *time.Time `avro:"reconciledAt"`   // when the last whole reconciliation began
+	ReconcileFrom  *time.Time `avro:"reconcileFrom"`  // where the one under way goes on, nil for none
+	ReconcileBegan *time.Time `avro:"reconcileBegan"` // when the one under way began, nil for none
+}
+
+// Backfill is how far a backfill has come. From is inclusive, Until exclusive;
+// both are times of creation.
+type Backfill struct {
+	From        time.Time  `avro:"from"`
+	Until       time.Time  `avro:"until"`
+	NewestFirst bool       `avro:"newestFirst"`
+	Next        time.Time  `avro:"next"`     // where it goes on
+	Cases       int64      `avro:"cases"`    // triggers written so far
+	Requests    int64      `avro:"requests"` // lists read so far
+	Holes       int64      `avro:"holes"`    // seconds with more cases than one answer holds
+	StartedAt   time.Time  `avro:"startedAt"`
+	EndedAt     *time.Time `avro:"endedAt"` // nil while it has not listed everything
+}
+
+// LiveCursorKey is the key of an account's sweeps in poll-cursor.
+func LiveCursorKey(clientID string) string { return clientID + "/live" }
+
+// BackfillCursorKey is the key of a backfill in poll-cursor. Its times are to
+// the second, which is the API's resolution.
+func BackfillCursorKey(clientID string, from, until time.Time) string {
+	return clientID + "/backfill/" + from.UTC().Format(time.RFC3339) + "/" + until.UTC().Format(time.RFC3339)
+}

@@ -28,6 +28,11 @@ func TestRoundTripPosition(t *testing.T) {
 	roundTrip(t, EncodePosition, DecodePosition)
 }
 
+func TestRoundTripPollCursor(t *testing.T) {
+	t.Parallel()
+	roundTrip(t, EncodePollCursor, DecodePollCursor)
+}
+
 func TestRoundTripBarrier(t *testing.T) {
 	t.Parallel()
 	roundTrip(t, EncodeBarrier, DecodeBarrier)

@@ -26,6 +26,8 @@ func (r record) decodeJSON(b []byte) ([]byte, error) {
 		return decodedJSON(triggerCodec, b)
 	case recordCaseState:
 		return decodedJSON(caseStateCodec, b)
+	case recordPollCursor:
+		return decodedJSON(pollCursorCodec, b)
 	case recordPosition:
 		return decodedJSON(positionCodec, b)
 	case recordBarrier:
@@ -56,6 +58,10 @@ func records() []record {
 		{name: recordCaseState, samples: map[string]sample{
 			"full":  {func() ([]byte, error) { return EncodeCaseState(fullCaseState()) }},
 			"least": {func() ([]byte, error) { return EncodeCaseState(leastCaseState()) }},
+		}},
+		{name: recordPollCursor, samples: map[string]sample{
+			"full":  {func() ([]byte, error) { return EncodePollCursor(fullPollCursor()) }},
+			"least": {func() ([]byte, error) { return EncodePollCursor(leastPollCursor()) }},
 		}},
 		{name: recordPosition, samples: map[string]sample{
 			"full": {func() ([]byte, error) { return EncodePosition(fullPosition()) }},
@@ -181,6 +187,21 @@ func fullPosition() Position {
 		UpdatedAt:    at(0),
 	}
 }
+
+func fullPollCursor() PollCursor {
+	return PollCursor{
+		ClientID: "TESTCLIENT",
+		Sweeps: &Sweeps{
+			ClosedUntil: new(at(1)), OpenAt: new(at(2)), ReconciledAt: new(at(3)), ReconcileFrom: new(at(4)), ReconcileBegan: new(at(5)),
+		},
+		Backfill: &Backfill{
+			From: at(6), Until: at(7), NewestFirst: true, Next: at(8), Cases: 1 << 40, Requests: 1 << 20, Holes: 3, StartedAt: at(9), EndedAt: new(at(10)),
+		},
+		UpdatedAt: at(11),
+	}
+}
+
+func leastPollCursor() PollCursor { return PollCursor{ClientID: "TESTCLIENT", UpdatedAt: at(0)} }
 
 func fullBarrier() Barrier {
 	return Barrier{OpeningID: "opening-1", OpenedAt: at(0)}
