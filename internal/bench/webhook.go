@@ -43,7 +43,7 @@ func planWebhook(quick bool) webhookPlan {
 	if quick {
 		return webhookPlan{[]int{2, 4}, 0, 1, 1, 100 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond}
 	}
-	return webhookPlan{[]int{64, 256}, 2, 6, 4, 500 * time.Millisecond, 3 * time.Second, 3 * time.Second}
+	return webhookPlan{[]int{64, 256}, 4, 12, 4, 300 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second}
 }
 
 // duel is the two that are compared, at the same requests.
