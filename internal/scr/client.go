@@ -1,6 +1,8 @@
 package scr
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -8,24 +10,38 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 )
 
-// Client reads the cases of one account. It is safe for concurrent use and
-// holds nothing that changes but the connections of its transport and the names
-// of unknown fields that its metric shows.
+// Client reads and archives the cases of one account. It is safe for concurrent
+// use and holds nothing that changes but the connections of its transport, the
+// names of unknown fields that its metric shows, and whether its credentials were
+// refused.
 type Client struct {
-	http         *http.Client
-	clientID     string
-	casesURL     string // up to and with the slash before the caseId
-	suffix       string // after the caseId
-	header       http.Header
-	key          *Key
-	encryption   Encryption
-	allowRSA15   bool
-	maxBodyBytes int64
-	timeout      time.Duration
-	now          func() time.Time
-	telemetry    telemetry
+	http       *http.Client
+	clientID   string
+	access     Access
+	casesURL   string // without a slash at its end
+	suffix     string // after the caseId, and of lists
+	readHeader http.Header
+	header     http.Header // of everything else
+	key        *Key
+	encryption Encryption
+	allowRSA15 bool
+	single     limits
+	many       limits // of lists, and of what is about many cases
+	now        func() time.Time
+	lock       lock
+	telemetry  telemetry
+
+	caseRoute, listRoute, archiveRoute *route
+}
+
+// limits are those of one exchange.
+type limits struct {
+	bytes   int64 // of the answer
+	timeout time.Duration
 }
 
 // NewClient checks cfg, reporting every mistake at once, and makes a client. It
@@ -34,22 +50,24 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configure client: %w", err)
 	}
+	suffix := endpoint(cfg.Access, cfg.Scope)
 	c := &Client{
-		clientID:     cfg.ClientID,
-		suffix:       endpoint(cfg.Access, cfg.Scope),
-		header:       requestHeader(cfg),
-		key:          cfg.Key,
-		encryption:   cfg.Encryption,
-		allowRSA15:   cfg.AllowRSA15,
-		maxBodyBytes: cfg.MaxBodyBytes,
-		timeout:      cfg.Timeout,
-		now:          cfg.Now,
-	}
-	if c.maxBodyBytes == 0 {
-		c.maxBodyBytes = DefaultMaxBodyBytes
-	}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
+		clientID:   cfg.ClientID,
+		access:     cfg.Access,
+		suffix:     suffix,
+		readHeader: readHeader(cfg),
+		header:     requestHeader(cfg),
+		key:        cfg.Key,
+		encryption: cfg.Encryption,
+		allowRSA15: cfg.AllowRSA15,
+		single:     limits{cmp.Or(cfg.MaxBodyBytes, DefaultMaxBodyBytes), cmp.Or(cfg.Timeout, DefaultTimeout)},
+		many:       limits{cmp.Or(cfg.MaxListBytes, DefaultMaxListBytes), cmp.Or(cfg.ListTimeout, DefaultListTimeout)},
+		now:        cfg.Now,
+		lock:       lock{pause: cmp.Or(cfg.LockFor, DefaultLockFor)},
+
+		caseRoute:    newRoute(httpconv.RequestMethodGet, "/{caseId}"+suffix),
+		listRoute:    newRoute(httpconv.RequestMethodGet, suffix),
+		archiveRoute: newRoute(httpconv.RequestMethodPatch, "/archive"),
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -68,8 +86,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("configure client: malformed base URL") // its own error quotes the URL
 	}
-	c.casesURL = base.JoinPath(basePath, cfg.ClientID, "cases").String() + "/"
-	c.telemetry, err = newTelemetry(cfg, base, basePath+"/{clientId}/cases/{caseId}"+c.suffix)
+	c.casesURL = base.JoinPath(basePath, cfg.ClientID, "cases").String()
+	c.telemetry, err = newTelemetry(cfg, base)
 	if err != nil {
 		return nil, fmt.Errorf("configure client: %w", err)
 	}
@@ -98,15 +116,16 @@ func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 		// It would go into the path of the URL as it stands.
 		return Case{}, &RejectedError{Reason: RejectedCase, Err: errNoCaseID}
 	}
-	target := c.casesURL + caseID + c.suffix
-	ctx, span := c.telemetry.start(ctx, target)
+	target := c.casesURL + "/" + caseID + c.suffix
+	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
 	defer span.End()
-	body, err := c.get(ctx, span, target)
+	r := request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.single}
+	a, err := c.do(ctx, span, r, new(bytes.Buffer))
 	if err != nil {
 		endWith(span, err)
 		return Case{}, err
 	}
-	found, err := c.decode(ctx, body, caseID)
+	found, err := c.decode(ctx, a.body, caseID)
 	if err != nil {
 		endWith(span, err)
 		return Case{}, err
@@ -118,32 +137,40 @@ var errOtherCase = errors.New("another case than asked for")
 
 // decode turns the body of a good answer into the case that was asked for.
 func (c *Client) decode(ctx context.Context, body []byte, caseID string) (Case, error) {
-	plain, err := c.open(trimSpace(body))
+	plain, err := c.open(body, c.single.bytes)
 	if err == nil {
 		var found Case
-		if found, err = ParseCase(plain); err == nil {
+		var unknown []string
+		if found, unknown, err = parseCase(plain); err == nil {
 			if found.CaseID == caseID {
-				c.telemetry.unknown.count(ctx, unknownFields(plain))
+				c.telemetry.unknown.count(ctx, unknown)
 				return found, nil
 			}
 			err = &RejectedError{Reason: RejectedCase, Err: errOtherCase}
 		}
 	}
+	return Case{}, answered(err)
+}
+
+// answered adds to an error about the body of an answer that it was a 200.
+func answered(err error) error {
 	if rejected, ok := errors.AsType[*RejectedError](err); ok {
 		rejected.Status = http.StatusOK
 	}
-	return Case{}, err
+	return err
 }
 
-// open returns the JSON of an answer. Plain JSON is refused where encryption is
-// required: whoever sends it has not shown to know our key (downgrade).
-func (c *Client) open(body []byte) ([]byte, error) {
+// open returns the JSON of an answer to a read, of limit bytes at most. Plain JSON
+// is refused where encryption is required: whoever sends it has not shown to know
+// our key (downgrade).
+func (c *Client) open(body []byte, limit int64) ([]byte, error) {
+	body = trimSpace(body)
 	switch kindOf(body) {
 	case bodyJWE:
 		if c.key == nil {
 			return nil, &RejectedError{Reason: RejectedDecrypt, Err: errNoKey}
 		}
-		return decrypt(body, c.key, c.allowRSA15, c.maxBodyBytes)
+		return decrypt(body, c.key, c.allowRSA15, limit)
 	case bodyJSON:
 		if c.encryption != EncryptionOptional {
 			return nil, &RejectedError{Reason: RejectedPlain}
@@ -159,7 +186,9 @@ var (
 	errNeither = errors.New("neither JSON nor JWE")
 )
 
-// endpoint is what follows the caseId in the path (guide 7.4.1, 7.4.2, 9.3).
+// endpoint is what follows the caseId in the path, and cases in that of a list
+// (guide 7.4.1, 7.4.2, 7.5, 9.3). What a partner may list is said twice (facts
+// C15); status data is what partners can read.
 func endpoint(access Access, scope Scope) string {
 	suffix := ""
 	if access == AccessPartner {
@@ -171,15 +200,22 @@ func endpoint(access Access, scope Scope) string {
 	return suffix
 }
 
-// requestHeader is the same for every read of the account, so it is made once.
+// requestHeader is the same for every request of the account, so it is made once.
 // Content-Type is mandatory on every request (guide 7.2.5), though the samples
-// of GET lack it (facts C16), and so are the x-scr headers in production (facts
-// C17). There is no Accept: what type a JWE comes as is not documented.
+// of GET lack it (facts C16). There is no Accept: what type a JWE comes as is not
+// documented.
 func requestHeader(cfg ClientConfig) http.Header {
 	h := http.Header{}
 	h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cfg.Username+":"+cfg.Password)))
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", "postident-bridge")
+	return h
+}
+
+// readHeader adds the key to it. In production it is mandatory (facts C17); the
+// answers to reads alone are encrypted (facts 1.9).
+func readHeader(cfg ClientConfig) http.Header {
+	h := requestHeader(cfg)
 	if cfg.Key != nil {
 		h.Set(HeaderAlg, AlgRSAOAEP256)
 		h.Set(HeaderKey, cfg.Key.header())

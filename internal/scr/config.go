@@ -50,8 +50,17 @@ const (
 	DefaultTimeout      = 10 * time.Second
 )
 
-// maxMaxBodyBytes is beyond any answer: a list holds at most 1,000 cases and no
-// binary data (guide 7.5.1).
+// Limits of a list where ClientConfig leaves them zero. A list holds at most 1,000
+// cases and no binary data (guide 7.5.1); a full case without is about 6 kB, and
+// in a JWE a third more. DefaultMaxListBytes leaves each eight times that.
+// DefaultListTimeout lets such a list of 8 MB come over a line of 150 kB/s; whoever
+// needs more can ask for less of the past at once.
+const (
+	DefaultMaxListBytes = 64 << 20
+	DefaultListTimeout  = time.Minute
+)
+
+// maxMaxBodyBytes is beyond any answer.
 const maxMaxBodyBytes = 1 << 30
 
 // basePath is the path of the API below the host (guide 7.2.3, facts 2.11).
@@ -85,6 +94,15 @@ type ClientConfig struct {
 	// Timeout limits one read, from connecting to the last byte. Zero means
 	// DefaultTimeout.
 	Timeout time.Duration
+	// MaxListBytes and ListTimeout are the same for what is about many cases: a
+	// list, and archiving. Zero means DefaultMaxListBytes and DefaultListTimeout.
+	MaxListBytes int64
+	ListTimeout  time.Duration
+	// LockFor is how long the client sends nothing once its credentials were
+	// refused: meanwhile every call ends at once with an *UnauthorisedError. Then
+	// one request goes out at a time, at most one in that time, until one is
+	// answered. Zero means DefaultLockFor, less than zero never.
+	LockFor time.Duration
 	// AllowRSA15 takes answers with alg RSA1_5, which is open to padding oracles.
 	AllowRSA15 bool
 	Meter      metric.Meter     // nil means none
@@ -136,7 +154,9 @@ func (c ClientConfig) validate() error {
 	}
 	check(c.Key == nil || c.DataPassword != "", "data password: missing, and a key is set")
 	check(c.MaxBodyBytes >= 0 && c.MaxBodyBytes <= maxMaxBodyBytes, "body limit: want 0 to 1 GiB")
+	check(c.MaxListBytes >= 0 && c.MaxListBytes <= maxMaxBodyBytes, "body limit of lists: want 0 to 1 GiB")
 	check(c.Timeout >= 0, "timeout: negative")
+	check(c.ListTimeout >= 0, "timeout of lists: negative")
 	return errors.Join(errs...)
 }
 

@@ -29,22 +29,35 @@ type NotYetError struct{}
 func (*NotYetError) Error() string { return "case not found" }
 
 // UnauthorisedError says that the account's credentials were refused (401, 403).
-type UnauthorisedError struct{ Status int }
+type UnauthorisedError struct {
+	Status int
+	// Held says that nothing was sent: the answer with Status is an earlier one,
+	// and the client keeps still (ClientConfig.LockFor).
+	Held bool
+	// RetryAfter is when to ask again, if Held; sooner, the answer is the same.
+	RetryAfter time.Duration
+}
 
-func (e *UnauthorisedError) Error() string { return fmt.Sprintf("not authorised: status %d", e.Status) }
+func (e *UnauthorisedError) Error() string {
+	if e.Held {
+		return fmt.Sprintf("not authorised: status %d a while ago, nothing sent", e.Status)
+	}
+	return fmt.Sprintf("not authorised: status %d", e.Status)
+}
 
 // Reasons of a RejectedError, fit for a metric label.
 const (
-	RejectedStatus    = "status"     // a status that the guide does not name for reads
+	RejectedStatus    = "status"     // a status that the guide does not name for the request
 	RejectedTooLarge  = "too_large"  // the body is over the limit
 	RejectedPlain     = "plain_json" // plain JSON where encryption is required
 	RejectedAlgorithm = "algorithm"  // JWE with an alg or enc that is not allowed
 	RejectedDecrypt   = "decrypt"    // JWE that our key does not open, or truncated
-	RejectedJSON      = "json"       // not JSON, or not the JSON of a case
+	RejectedJSON      = "json"       // not JSON, or not the JSON of a case or a list
 	RejectedCase      = "case"       // a case without identity, or another case than asked for
 )
 
-// RejectedError is an answer that cannot be read. It never holds content.
+// RejectedError is an answer that cannot be read, or a question that cannot be
+// asked; then Status is 0. It never holds content.
 type RejectedError struct {
 	Reason string
 	Status int    // HTTP status

@@ -16,52 +16,86 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// get asks for target and returns the body of a 200. Whatever else comes is an
-// error of one of the four kinds, or the error of ctx.
-func (c *Client) get(ctx context.Context, span trace.Span, target string) ([]byte, error) {
-	start := c.now()
-	status, body, err := c.exchange(ctx, target)
-	c.telemetry.record(ctx, span, status, err, c.now().Sub(start))
-	return body, err
+// request is one request of an account.
+type request struct {
+	route  *route
+	target string
+	header http.Header
+	body   []byte // nil: none
+	limits limits
 }
 
-// exchange does one request. The status is 0 when there was no answer.
-func (c *Client) exchange(ctx context.Context, target string) (status int, body []byte, err error) {
-	limited, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(limited, http.MethodGet, target, http.NoBody)
-	if err != nil {
-		return 0, nil, fmt.Errorf("make request: %w", err)
+// answer is what came of a request.
+type answer struct {
+	status int // 0: none came
+	header http.Header
+	body   []byte // of a 200
+	sent   time.Time
+	came   time.Time // the header, before the body
+}
+
+// do sends a request, unless the account is locked, and gives its answer if that
+// is a 200. Whatever else comes is an error of one of the four kinds, or the error
+// of ctx. The body is in buf, which must not be used otherwise as long as it is.
+func (c *Client) do(ctx context.Context, span trace.Span, r request, buf *bytes.Buffer) (answer, error) {
+	if ctx.Err() != nil {
+		return answer{}, exchangeError(ctx, 0, ctx.Err())
 	}
-	req.Header = c.header.Clone()
+	start := c.now()
+	probe, err := c.lock.enter(start)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := c.exchange(ctx, r, buf)
+	end := c.now()
+	c.lock.leave(end, probe, err)
+	c.telemetry.record(ctx, span, r.route, a.status, err, end.Sub(start))
+	return a, err
+}
+
+// exchange does one request.
+func (c *Client) exchange(ctx context.Context, r request, buf *bytes.Buffer) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, r.limits.timeout)
+	defer cancel()
+	var body io.Reader = http.NoBody
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(limited, string(r.route.method), r.target, body)
+	if err != nil {
+		return answer{}, fmt.Errorf("make request: %w", err)
+	}
+	req.Header = r.header.Clone()
+	a := answer{sent: c.now()}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return 0, nil, exchangeError(ctx, 0, err)
+		return a, exchangeError(ctx, 0, err)
 	}
 	defer func() {
 		drain(res.Body)
 		_ = res.Body.Close() // the answer has been read, or is not wanted
 	}()
+	a.status, a.header, a.came = res.StatusCode, res.Header, c.now()
 	if res.StatusCode != http.StatusOK {
-		return res.StatusCode, nil, statusError(res, c.now())
+		return a, r.route.statusError(res, a.came)
 	}
-	body, err = readBody(res, c.maxBodyBytes)
+	a.body, err = readBody(res, r.limits.bytes, buf)
 	if err != nil {
 		if _, ok := errors.AsType[*RejectedError](err); ok {
-			return res.StatusCode, nil, err
+			return a, err
 		}
-		return res.StatusCode, nil, exchangeError(ctx, res.StatusCode, err)
+		return a, exchangeError(ctx, res.StatusCode, err)
 	}
-	return res.StatusCode, body, nil
+	return a, nil
 }
 
-// readBody reads at most limit bytes, after any transport encoding.
-func readBody(res *http.Response, limit int64) ([]byte, error) {
+// readBody reads at most limit bytes into buf, after any transport encoding.
+func readBody(res *http.Response, limit int64, buf *bytes.Buffer) ([]byte, error) {
 	tooLarge := &RejectedError{Reason: RejectedTooLarge, Status: res.StatusCode}
 	if res.ContentLength > limit {
 		return nil, tooLarge
 	}
-	var buf bytes.Buffer
+	buf.Reset()
 	if res.ContentLength > 0 {
 		buf.Grow(int(res.ContentLength) + bytes.MinRead) // else ReadFrom doubles it to find the end
 	}
@@ -84,11 +118,11 @@ func drain(body io.Reader) {
 
 // statusError maps an HTTP status (guide 7.7, facts 2.14, C19). The body of an
 // error is not read: its format is not documented and it can quote the request.
-func statusError(res *http.Response, now time.Time) error {
+func (t *route) statusError(res *http.Response, now time.Time) error {
 	switch code := res.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return &UnauthorisedError{Status: code}
-	case code == http.StatusNotFound:
+	case code == http.StatusNotFound && t.ofCase:
 		return &NotYetError{}
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= http.StatusInternalServerError:
 		return &UnavailableError{Status: code, RetryAfter: retryAfter(res.Header.Get("Retry-After"), now)}
@@ -122,7 +156,7 @@ var (
 // the caller's context, not the one with our own timeout.
 func exchangeError(ctx context.Context, status int, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("read case: %w", ctx.Err())
+		return fmt.Errorf("await answer: %w", ctx.Err())
 	}
 	return &UnavailableError{Status: status, Err: networkError(err)}
 }

@@ -15,10 +15,24 @@ var (
 	PlainWebhook = plainWebhook
 	AnyWebhook   = anyWebhook
 
+	// PlainCase reports false for an odd case.
+	PlainCase = func(body []byte) (c Case, unknown []string, plain bool, err error) {
+		var w wireCase
+		r := plainReader{jsonScanner: jsonScanner{data: body}, texts: newTextCache()}
+		if !r.readCase(&w) || !r.atEnd() {
+			return Case{}, nil, false, nil
+		}
+		if c, err = w.decode(); err != nil {
+			return Case{}, nil, true, rejectCase(err)
+		}
+		return c, r.unknown, true, nil
+	}
+	AnyCase   = anyCase
+	ParseList = parseList
+
 	UnknownFields = unknownFields
 	FieldsOfCase  = fieldsOfCase
 	WireCase      = reflect.TypeFor[wireCase]()
-	WireCode      = reflect.TypeFor[wireCode]()
 
 	PublicOf = func(k *Key) crypto.PublicKey { return k.private.Public() }
 )

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +78,7 @@ func FuzzParseCase(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
 		unknown := scr.UnknownFields(body) // comes to an end whatever the body is
+		checkPlain(t, body)
 		c, err := scr.ParseCase(body)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was written to")
@@ -95,6 +98,78 @@ func FuzzParseCase(f *testing.F) {
 		again, err := scr.ParseCase(body)
 		if err != nil || !cmp.Equal(c, again) {
 			t.Fatalf("a second look differs: %v\n%s", err, cmp.Diff(c, again))
+		}
+	})
+}
+
+// checkPlain holds a body that is read without the decoder against what the
+// decoder reads.
+func checkPlain(t *testing.T, body []byte) {
+	t.Helper()
+	quick, quickUnknown, plain, quickErr := scr.PlainCase(body)
+	if !plain {
+		return
+	}
+	slow, slowUnknown, slowErr := scr.AnyCase(body)
+	if fmt.Sprint(quickErr) != fmt.Sprint(slowErr) {
+		t.Fatalf("read plainly: %v, else: %v", quickErr, slowErr)
+	}
+	if diff := cmp.Diff(slow, quick); diff != "" {
+		t.Fatalf("read plainly it differs (-else +plainly):\n%s", diff)
+	}
+	if quickErr == nil && !slices.Equal(quickUnknown, slowUnknown) {
+		t.Fatalf("unknown plainly %q, else %q", quickUnknown, slowUnknown)
+	}
+}
+
+func FuzzParseList(f *testing.F) {
+	f.Add([]byte("[" + string(readFile(f, "case-video-success.json")) + "]"))
+	odd := strings.Join(oddCases()[:2], ",")
+	for _, s := range []string{
+		"[]", " [ ] ", "[", "[,]", "[{}]", "[null,1,\"a\",[[]],true]", "[" + idCase("A") + "," + idCase("B") + "]",
+		"[" + odd + "," + idCase("A") + "," + odd + "]", "[" + idCase("A") + ",{\"a\":tru}," + idCase("B") + "]",
+		"[" + idCase("A") + "]x", "[" + idCase("A") + " " + idCase("B") + "]", `[{"a":"` + "\xff" + `"},{"\u0061":1,"a":2}]`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		var told []scr.Listed
+		n, unknown, err := scr.ParseList(body, func(l scr.Listed) {
+			checkListed(t, l)
+			told = append(told, l)
+		})
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was written to")
+		}
+		if n != len(told) || len(unknown) > scr.MaxUnknownPaths+1 {
+			t.Fatalf("%d entries, %d told, %d unknown", n, len(told), len(unknown))
+		}
+		var rejected *scr.RejectedError
+		if err != nil && (!errors.As(err, &rejected) || rejected.Reason != scr.RejectedJSON) {
+			t.Fatal(err)
+		}
+		var entries []json.RawMessage
+		if !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '[' {
+			return
+		}
+		if err := json.Unmarshal(body, &entries); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil || len(entries) != n {
+			t.Fatalf("%d entries, %v; encoding/json has %d", n, err, len(entries))
+		}
+		for i, entry := range entries {
+			want, err := scr.ParseCase(entry)
+			if !cmp.Equal(want, told[i].Case) || (err == nil) != (told[i].Err == nil) {
+				t.Fatalf("entry %d: %+v, by itself %+v, %v", i, told[i], want, err)
+			}
+			if was, ok := errors.AsType[*scr.RejectedError](err); ok {
+				is, _ := errors.AsType[*scr.RejectedError](told[i].Err)
+				if was.Reason != is.Reason || fmt.Sprint(was.Err) != fmt.Sprint(is.Err) {
+					t.Fatalf("entry %d: %v, by itself %v", i, is, was)
+				}
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -24,18 +25,43 @@ import (
 //   - two with one method and created are one; the further one stays;
 //   - with neither method, status nor created there is none.
 func ParseCase(body []byte) (Case, error) {
+	c, _, err := parseCase(body)
+	return c, err
+}
+
+// parseCase gives the unknown fields too, unless there is an error.
+func parseCase(body []byte) (Case, []string, error) {
+	var w wireCase
+	r := plainReader{jsonScanner: jsonScanner{data: body}}
+	if r.readCase(&w) && r.atEnd() {
+		c, err := w.decode()
+		if err != nil {
+			return Case{}, nil, rejectCase(err)
+		}
+		return c, r.unknown, nil
+	}
+	return anyCase(body)
+}
+
+// anyCase is parseCase of whatever JSON a body is.
+func anyCase(body []byte) (Case, []string, error) {
 	var w wireCase
 	if err := decodeObject(body, &w); err != nil {
-		return Case{}, &RejectedError{Reason: RejectedJSON, Err: err}
+		return Case{}, nil, rejectCase(err)
 	}
 	c, err := w.decode()
 	if err != nil {
-		if _, ok := errors.AsType[*timestampError](err); ok {
-			return Case{}, &RejectedError{Reason: RejectedJSON, Err: err}
-		}
-		return Case{}, &RejectedError{Reason: RejectedCase, Err: err}
+		return Case{}, nil, rejectCase(err)
 	}
-	return c, nil
+	return c, unknownFields(body), nil
+}
+
+// rejectCase is the error of a case that cannot be read.
+func rejectCase(err error) *RejectedError {
+	if errors.Is(err, errNoCaseID) || errors.Is(err, errNoCreated) {
+		return &RejectedError{Reason: RejectedCase, Err: err}
+	}
+	return &RejectedError{Reason: RejectedJSON, Err: err}
 }
 
 var (
@@ -141,6 +167,14 @@ func (w wireIdentification) decode(caseCreated time.Time) (Identification, bool,
 	if err != nil {
 		return Identification{}, false, err
 	}
+	subStatus, err := s.SubStatus.value.decode()
+	if err != nil {
+		return Identification{}, false, err
+	}
+	reason, err := s.SubStatusReason.value.decode()
+	if err != nil {
+		return Identification{}, false, err
+	}
 	if w.Method == "" && s.Status == "" && created.IsZero() {
 		return Identification{}, false, nil
 	}
@@ -148,13 +182,24 @@ func (w wireIdentification) decode(caseCreated time.Time) (Identification, bool,
 	return Identification{
 		Method:             string(w.Method),
 		Status:             string(s.Status),
-		SubStatus:          s.SubStatus.code,
-		SubStatusReason:    s.SubStatusReason.code,
+		SubStatus:          subStatus,
+		SubStatusReason:    reason,
 		IdentificationTime: identified,
 		Created:            created,
 		Modified:           firstTime(modified, created),
 		Records:            decodeRecords(w.Records, w.records()),
 	}, true, nil
+}
+
+func (w wireCode) decode() (*Code, error) {
+	if w.Code == "" {
+		return nil, nil //nolint:nilnil // absent
+	}
+	n, err := strconv.ParseInt(string(w.Code), 10, 32)
+	if err != nil {
+		return nil, &shapeError{"a whole number of 32 bits"}
+	}
+	return &Code{Code: int(n), Description: string(w.Description)}, nil
 }
 
 // unite adds i to all, or joins it with the one of the same method and created.
@@ -222,10 +267,21 @@ func uniteRecords(kept, more []Record) []Record {
 
 // decodeRecords joins lists of records, each record once and none that is empty.
 func decodeRecords(lists ...[]wireRecord) []Record {
+	most := 0
+	for _, l := range lists {
+		most += len(l)
+	}
 	var records []Record
-	for _, w := range slices.Concat(lists...) {
-		if w != (wireRecord{}) {
-			records = uniteRecords(records, []Record{w.decode()})
+	for _, l := range lists {
+		for _, w := range l {
+			r := w.decode()
+			if r == (Record{}) || slices.Contains(records, r) {
+				continue
+			}
+			if records == nil {
+				records = make([]Record, 0, most)
+			}
+			records = append(records, r)
 		}
 	}
 	return records

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -25,15 +25,32 @@ import (
 // out with a request: the other side is not part of the operator's system.
 type telemetry struct {
 	tracer   trace.Tracer
-	spanName string
 	address  string
 	port     int
-	common   []attribute.KeyValue // of spans and metrics
+	scheme   attribute.KeyValue
 	duration httpconv.ClientRequestDuration
 	unknown  *unknownCounter
 }
 
-func newTelemetry(cfg ClientConfig, base *url.URL, template string) (telemetry, error) {
+// route is one operation of the API as an account calls it.
+type route struct {
+	method   httpconv.RequestMethodAttr
+	ofCase   bool   // names a case in its path, which may not be there
+	spanName string // method and template
+	template attribute.KeyValue
+}
+
+func newRoute(method httpconv.RequestMethodAttr, path string) *route {
+	template := basePath + "/{clientId}/cases" + path
+	return &route{
+		method:   method,
+		ofCase:   strings.Contains(path, "{caseId}"),
+		spanName: string(method) + " " + template,
+		template: semconv.URLTemplate(template),
+	}
+}
+
+func newTelemetry(cfg ClientConfig, base *url.URL) (telemetry, error) {
 	meter, tracer := cfg.Meter, cfg.Tracer
 	if meter == nil {
 		meter = metricnoop.Meter{}
@@ -52,10 +69,9 @@ func newTelemetry(cfg ClientConfig, base *url.URL, template string) (telemetry, 
 	}
 	return telemetry{
 		tracer:   tracer,
-		spanName: http.MethodGet + " " + template,
 		address:  base.Hostname(),
 		port:     portOf(base),
-		common:   []attribute.KeyValue{semconv.URLScheme(base.Scheme), semconv.URLTemplate(template)},
+		scheme:   semconv.URLScheme(base.Scheme),
 		duration: duration,
 		unknown: &unknownCounter{
 			counter:  unknown,
@@ -75,13 +91,14 @@ func portOf(u *url.URL) int {
 	return 443
 }
 
-// start begins the span of one read.
-func (t telemetry) start(ctx context.Context, target string) (context.Context, trace.Span) {
-	return t.tracer.Start(ctx, t.spanName, //nolint:spancheck // Case ends it
+// start begins the span of one request.
+func (t telemetry) start(ctx context.Context, r *route, target string) (context.Context, trace.Span) {
+	return t.tracer.Start(ctx, r.spanName, //nolint:spancheck // whoever asks ends it
 		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(t.common...),
 		trace.WithAttributes(
-			semconv.HTTPRequestMethodGet,
+			t.scheme,
+			r.template,
+			semconv.HTTPRequestMethodKey.String(string(r.method)),
 			semconv.URLFull(target),
 			semconv.ServerAddress(t.address),
 			semconv.ServerPort(t.port),
@@ -90,8 +107,8 @@ func (t telemetry) start(ctx context.Context, target string) (context.Context, t
 
 // record notes the exchange: status is 0 without an answer, err nil when its
 // body was read.
-func (t telemetry) record(ctx context.Context, span trace.Span, status int, err error, took time.Duration) {
-	attrs := slices.Clone(t.common)
+func (t telemetry) record(ctx context.Context, span trace.Span, r *route, status int, err error, took time.Duration) {
+	attrs := []attribute.KeyValue{t.scheme, r.template}
 	if status != 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
 		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
@@ -99,7 +116,7 @@ func (t telemetry) record(ctx context.Context, span trace.Span, status int, err 
 	if err != nil {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(errorType(err)))
 	}
-	t.duration.Record(ctx, took.Seconds(), httpconv.RequestMethodGet, t.address, t.port, attrs...)
+	t.duration.Record(ctx, took.Seconds(), r.method, t.address, t.port, attrs...)
 }
 
 // endWith marks the span as failed.
@@ -122,6 +139,9 @@ func errorType(err error) string {
 	case errors.As(err, &notYet):
 		return strconv.Itoa(http.StatusNotFound)
 	case errors.As(err, &unauthorised):
+		if unauthorised.Held {
+			return "held"
+		}
 		return strconv.Itoa(unauthorised.Status)
 	case errors.As(err, &unavailable):
 		return unavailable.errorType()

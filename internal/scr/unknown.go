@@ -102,8 +102,8 @@ func unknownFields(body []byte) []string {
 // it makes nonsense, but comes to an end.
 type fieldScanner struct {
 	rest    []byte
-	path    [][]byte
-	unknown []string
+	path    []byte // of the object that is open, with a dot at its end
+	unknown unknownPaths
 }
 
 func (s *fieldScanner) value(known knownFields) {
@@ -139,13 +139,15 @@ func (s *fieldScanner) field(known knownFields) {
 	if s.next() == ':' {
 		s.rest = s.rest[1:]
 	}
-	s.path = append(s.path, name)
 	inner, ok := known[string(name)]
-	if !ok {
-		s.report()
+	if !ok && !s.unknown.add(string(s.path), name) {
+		s.rest = nil
+		return
 	}
+	object := len(s.path)
+	s.path = append(append(s.path, name...), '.')
 	s.value(inner)
-	s.path = s.path[:len(s.path)-1]
+	s.path = s.path[:object]
 }
 
 func (s *fieldScanner) list(known knownFields) {
@@ -165,20 +167,26 @@ func (s *fieldScanner) list(known knownFields) {
 	}
 }
 
-// report notes the path. Once there are too many, it ends the scan.
-func (s *fieldScanner) report() {
-	last := len(s.path) - 1
-	if !isShown(s.path[last]) {
-		s.path[last] = []byte(hiddenName)
+// unknownPaths are paths as unknownFields returns them.
+type unknownPaths []string
+
+// add notes the name of an unknown field of the object at a path, which is empty
+// or ends with a dot. It is false once there are too many.
+func (u *unknownPaths) add(object string, name []byte) bool {
+	if !isShown(name) {
+		name = []byte(hiddenName)
 	}
-	path := string(bytes.Join(s.path, []byte{'.'}))
+	u.addPath(object + string(name))
+	return len(*u) <= maxUnknownPaths
+}
+
+func (u *unknownPaths) addPath(path string) {
 	switch {
-	case slices.Contains(s.unknown, path):
-	case len(s.unknown) < maxUnknownPaths:
-		s.unknown = append(s.unknown, path)
+	case len(*u) > maxUnknownPaths, slices.Contains(*u, path):
+	case len(*u) < maxUnknownPaths:
+		*u = append(*u, path)
 	default:
-		s.unknown = append(s.unknown, otherPaths)
-		s.rest = nil
+		*u = append(*u, otherPaths)
 	}
 }
 

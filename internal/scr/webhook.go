@@ -145,6 +145,19 @@ func decodeObject(data []byte, v any) error {
 	if len(trimmed) == 0 || trimmed[0] != '{' {
 		return errNoObject
 	}
+	return decodeJSON(data, v)
+}
+
+// decodeList decodes the list in data into the slice at v, as decodeObject does.
+func decodeList(data []byte, v any) error {
+	trimmed := trimSpace(data)
+	if len(trimmed) == 0 || trimmed[0] != '[' {
+		return errNoList
+	}
+	return decodeJSON(data, v)
+}
+
+func decodeJSON(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		if shape, ok := errors.AsType[*shapeError](err); ok {
 			return shape

@@ -3,7 +3,6 @@ package scr
 import (
 	"bytes"
 	"errors"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/json"
@@ -57,12 +56,19 @@ type wireIdentification struct {
 }
 
 type wireStatus struct {
-	Status             text     `json:"status"`
-	SubStatus          wireCode `json:"subStatus"`
-	SubStatusReason    wireCode `json:"subStatusReason"`
-	IdentificationTime text     `json:"identificationTime"`
-	Created            text     `json:"created"`
-	Modified           text     `json:"modified"`
+	Status             text             `json:"status"`
+	SubStatus          object[wireCode] `json:"subStatus"`
+	SubStatusReason    object[wireCode] `json:"subStatusReason"`
+	IdentificationTime text             `json:"identificationTime"`
+	Created            text             `json:"created"`
+	Modified           text             `json:"modified"`
+}
+
+// wireCode is an optional sub status or reason. Without a code it is absent: the
+// code is what counts (facts C11).
+type wireCode struct {
+	Code        text `json:"code"` // a number, or the text of one
+	Description text `json:"description"`
 }
 
 // wireDocuments are the places below an identification that hold records of
@@ -191,31 +197,6 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 	default:
 		return &shapeError{"true or false"}
 	}
-}
-
-// wireCode is an optional sub status or reason: {code, description}, the code a
-// number or the text of one. Without a code it is absent: the code is what
-// counts (facts C11).
-type wireCode struct{ code *Code }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (c *wireCode) UnmarshalJSON(b []byte) error {
-	var o object[struct {
-		Code        text `json:"code"`
-		Description text `json:"description"`
-	}]
-	if err := o.UnmarshalJSON(b); err != nil {
-		return err
-	}
-	if o.value.Code == "" {
-		return nil
-	}
-	n, err := strconv.ParseInt(string(o.value.Code), 10, 32)
-	if err != nil {
-		return &shapeError{"a whole number of 32 bits"}
-	}
-	c.code = &Code{Code: int(n), Description: string(o.value.Description)}
-	return nil
 }
 
 // isEmpty reports whether b is null, "" or an object without members.
