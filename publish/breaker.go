@@ -77,9 +77,10 @@ func (b *breaker) success(_ time.Time) (closed bool) {
 	return closed
 }
 
-// failure reports a read that failed for the account. retryAfter is what the API
-// asked for, zero when it did not; jitter is in [0, 1). It returns true when that deserves a loud line: the breaker opened, grew
-// stricter, or a probe of refused credentials failed again.
+// failure reports a read that failed for the account. retryAfter is what the API,
+// or the client that held the read back, asked for, zero when neither did; jitter
+// is in [0, 1). It returns true when that deserves a loud line: the breaker
+// opened, grew stricter, or a probe of refused credentials failed again.
 func (b *breaker) failure(now time.Time, f failure, retryAfter time.Duration, jitter float64) (loud bool) {
 	asked := askedPause(retryAfter, jitter)
 	probe := b.probing
@@ -88,7 +89,7 @@ func (b *breaker) failure(now time.Time, f failure, retryAfter time.Duration, ji
 	case f.interrupted:
 		return false // the next probe may go at once
 	case f.unauthorised:
-		return b.refuse(now, probe)
+		return b.refuse(now, probe, f.held, asked)
 	case b.unauthorised:
 		// The credentials were not looked at this time; nothing says that they
 		// are any better.
@@ -111,14 +112,21 @@ func (b *breaker) failure(now time.Time, f failure, retryAfter time.Duration, ji
 	return loud
 }
 
-// refuse opens the breaker for refused credentials.
-func (b *breaker) refuse(now time.Time, probe bool) (loud bool) {
+// refuse opens the breaker for refused credentials. A client that held a probe
+// back, because another of its requests was refused or is a probe itself, says how
+// long it will: that counts from the request that was sent, and a pause of our own
+// on top of it would keep mended credentials waiting for two.
+func (b *breaker) refuse(now time.Time, probe, held bool, asked time.Duration) (loud bool) {
 	if b.unauthorised && !probe {
 		return false // a read from before it opened
 	}
+	loud = !b.unauthorised || !held
 	b.open, b.unauthorised = true, true
 	b.until = now.Add(unauthorisedPause)
-	return true
+	if held {
+		b.until = now.Add(max(asked, breakerMinPause))
+	}
+	return loud
 }
 
 // pause doubles from one second to a minute; jitter takes up to half of it.

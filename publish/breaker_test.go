@@ -11,6 +11,7 @@ var (
 	serverError  = failure{reason: "server_error", accountDown: true}
 	rateLimited  = failure{reason: "rate_limited", accountDown: true, limited: true}
 	unauthorised = failure{reason: "unauthorised", accountDown: true, unauthorised: true}
+	held         = failure{reason: "unauthorised", accountDown: true, unauthorised: true, held: true}
 	interrupted  = failure{reason: "interrupted", accountDown: true, interrupted: true}
 )
 
@@ -156,6 +157,28 @@ func TestBreakerSparesRefusedCredentials(t *testing.T) {
 	b.allows(902, true)
 }
 
+// TestBreakerFollowsTheClientsLock: a client that sends nothing says until when,
+// and nobody needs to hear that again.
+func TestBreakerFollowsTheClientsLock(t *testing.T) {
+	t.Parallel()
+	b := &breakerAt{T: t, breaker: newBreaker()}
+	b.fails(0, held, 100*time.Second, true) // another request of the client was refused
+	b.nextIs(0, 100, true)
+	b.fails(1, held, 99*time.Second, false) // of a read from before
+	b.allows(99, false)
+	b.allows(100, true)
+	b.fails(100, held, 0, false) // the probe of another is under way
+	b.nextIs(100, 101, true)
+	b.allows(101, true)
+	b.fails(101, unauthorised, 0, true)
+	b.nextIs(101, 401, true)
+	b.allows(401, true)
+	b.fails(401, held, 250*time.Second, false)
+	b.nextIs(401, 651, true)
+	b.allows(651, true)
+	b.succeeds(651, true)
+}
+
 func TestBreakerGrowsStricterWhenCredentialsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := &breakerAt{T: t, breaker: newBreaker()}
@@ -208,7 +231,7 @@ func TestBreakerNeverRunsHot(t *testing.T) {
 			if again := b.allow(now); again && open {
 				t.Fatal("two probes at a time")
 			}
-			f := rapid.SampledFrom([]failure{serverError, rateLimited, unauthorised, {}}).Draw(t, "outcome")
+			f := rapid.SampledFrom([]failure{serverError, rateLimited, unauthorised, held, {}}).Draw(t, "outcome")
 			if !f.accountDown {
 				if closed := b.success(now); closed != open {
 					t.Fatalf("a good probe closes: %t", closed)

@@ -228,6 +228,9 @@ func retryAfterOf(err error) time.Duration {
 	if unavailable := (*scr.UnavailableError)(nil); errors.As(err, &unavailable) {
 		return unavailable.RetryAfter
 	}
+	if unauthorised := (*scr.UnauthorisedError)(nil); errors.As(err, &unauthorised) {
+		return unauthorised.RetryAfter
+	}
 	return 0
 }
 

@@ -174,6 +174,7 @@ type failure struct {
 	// of the case. Else it is a fault of the case, and uses up an attempt.
 	accountDown  bool
 	unauthorised bool // accountDown for its credentials: accounts lock
+	held         bool // unauthorised, and nothing was sent: the client keeps still itself
 	interrupted  bool // we ended the read ourselves; it says nothing at all
 	limited      bool // the API asks for fewer requests (429, or a Retry-After)
 }
@@ -195,7 +196,7 @@ func classify(err error) failure {
 	case errors.Is(err, context.Canceled):
 		return failure{reason: "interrupted", accountDown: true, interrupted: true}
 	case errors.As(err, &unauthorised):
-		return failure{reason: "unauthorised", accountDown: true, unauthorised: true}
+		return failure{reason: "unauthorised", accountDown: true, unauthorised: true, held: unauthorised.Held}
 	case errors.As(err, &unavailable):
 		return failure{
 			reason:      unavailableReason(unavailable),

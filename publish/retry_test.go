@@ -217,6 +217,7 @@ func TestClassify(t *testing.T) {
 		{"404", &scr.NotYetError{}, failure{reason: "not_found"}},
 		{"wrapped", fmt.Errorf("read case: %w", &scr.NotYetError{}), failure{reason: "not_found"}},
 		{"401", &scr.UnauthorisedError{Status: 401}, failure{reason: "unauthorised", accountDown: true, unauthorised: true}},
+		{"401, held back", &scr.UnauthorisedError{Status: 401, Held: true}, failure{reason: "unauthorised", accountDown: true, unauthorised: true, held: true}},
 		{"403", &scr.UnauthorisedError{Status: 403}, failure{reason: "unauthorised", accountDown: true, unauthorised: true}},
 		{"429", &scr.UnavailableError{Status: 429}, failure{reason: "rate_limited", accountDown: true, limited: true}},
 		{"503", &scr.UnavailableError{Status: 503}, failure{reason: "server_error", accountDown: true}},
