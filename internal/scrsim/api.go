@@ -10,16 +10,21 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // apiPath is the real host's base path (guide 7.2.3).
-const apiPath = "/api/scr/v1/{clientId}/cases"
+const (
+	accountPath = "/api/scr/v1/{clientId}"
+	apiPath     = accountPath + "/cases"
+)
 
 // operation is one operation of the API.
 type operation struct {
 	status   bool // gives status data only, so partners may call it
 	partner  bool // partners may call it although it gives none
+	list     bool // shows many cases at once
 	fullList bool // is the list of facts C15
 	plain    bool // is never encrypted: POST and PATCH (facts 1.9)
 	run      func(*http.Request, *call) (reply, error)
@@ -38,7 +43,11 @@ type reply struct {
 	body   any
 	header http.Header
 	shown  []shownChange
+	past   []past // shown, too
 }
+
+// rawJSON is a body that is JSON already.
+type rawJSON []byte
 
 // apiError is an answer other than success.
 type apiError struct {
@@ -57,15 +66,16 @@ func refuse(code int, key, reason string) error {
 func (s *Simulator) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(method, path string, op operation) {
-		mux.HandleFunc(method+" "+path, s.serve(op))
-		mux.HandleFunc(method+" "+path+"/{$}", s.serve(op))
+		serve := s.counted(method+" "+strings.TrimPrefix(path, accountPath), s.serve(op))
+		mux.HandleFunc(method+" "+path, serve)
+		mux.HandleFunc(method+" "+path+"/{$}", serve)
 	}
 	single := func(all, status bool) operation {
 		return operation{status: status, run: func(r *http.Request, c *call) (reply, error) { return s.getCase(r, c, all) }}
 	}
 	list := func(all, status bool) operation {
 		return operation{
-			status: status, fullList: all && !status,
+			status: status, list: true, fullList: all && !status,
 			run: func(r *http.Request, c *call) (reply, error) { return s.getCases(r, c, all) },
 		}
 	}
@@ -139,7 +149,7 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op o
 		return
 	}
 	if fault == faultNone || fault == faultSlow {
-		s.markSeen(rep.shown)
+		s.markSeen(rep, op.list)
 	}
 }
 
@@ -235,8 +245,9 @@ func effective(fault answerFault, to *recipient) answerFault {
 
 // encode writes body as JSON and encrypts it, unless a fault has it otherwise.
 func encode(body any, to *recipient, wire Wire, fault answerFault) (out []byte, contentType string, err error) {
-	out, err = marshal(body)
-	if err != nil {
+	if raw, ok := body.(rawJSON); ok {
+		out = raw
+	} else if out, err = marshal(body); err != nil {
 		return nil, "", err
 	}
 	contentType = "application/json;charset=UTF-8"
@@ -272,13 +283,8 @@ func marshal(v any) ([]byte, error) {
 
 // getCase is guide 7.4: one case, with all identifications or the primary one.
 func (s *Simulator) getCase(r *http.Request, c *call, all bool) (reply, error) {
-	s.mu.Lock()
-	var v *view
-	if found := s.cases[r.PathValue("caseId")]; found != nil && found.acct == c.acct {
-		v = found.read(time.Now())
-	}
-	s.mu.Unlock()
-	if v == nil {
+	v, old := s.find(c.acct, r.PathValue("caseId"), time.Now())
+	if v == nil && old.history == nil {
 		return reply{}, refuse(http.StatusNotFound, "caseId", "case not found")
 	}
 	pdf, err := boolParam(r, "includeResultPdf", false)
@@ -289,8 +295,25 @@ func (s *Simulator) getCase(r *http.Request, c *call, all bool) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	body := v.render(rendering{all: all, status: c.status, pdf: pdf, binary: binary})
-	return reply{code: http.StatusOK, body: body, shown: v.shownChanges(all)}, nil
+	o := rendering{all: all, status: c.status, pdf: pdf, binary: binary}
+	if old.history != nil {
+		return reply{code: http.StatusOK, body: rawJSON(old.appendTo(nil, o)), past: []past{old}}, nil
+	}
+	return reply{code: http.StatusOK, body: v.render(o), shown: v.shownChanges(all)}, nil
+}
+
+// find takes a case as a single read shows it now: one that walks, or one of a
+// history, or neither.
+func (s *Simulator) find(acct *account, caseID string, now time.Time) (*view, past) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cases[caseID]; c != nil && c.acct == acct {
+		return c.read(now), past{}
+	}
+	if h, i := s.inHistory(caseID); h != nil && h.acct == acct && i >= h.firstKept(s.clock.at(now)) {
+		return nil, h.at(i)
+	}
+	return nil, past{}
 }
 
 func (v view) shownChanges(all bool) []shownChange {

@@ -37,6 +37,12 @@ func (s *Simulator) controlRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /sim/v1/truth", jsonLines(s.Truth))
 	mux.HandleFunc("GET /sim/v1/attempts", jsonLines(s.Attempts))
+	mux.HandleFunc("GET /sim/v1/traces", jsonLines(s.Traces))
+	mux.HandleFunc("GET /sim/v1/requests", jsonLines(s.allRequests))
+	mux.HandleFunc("POST /sim/v1/history", control(http.StatusCreated, func(h History) (Status, error) {
+		err := s.AddHistory(h)
+		return s.Status(), err
+	}))
 }
 
 const maxControlBody = 1 << 20

@@ -11,6 +11,12 @@
 // Every personal field holds a canary, see Canaries. What the guide leaves open
 // or says twice (facts C1 to C29) is a switch of Config or Account.
 //
+// # Large pasts and what came of it
+//
+// A History is up to a hundred million closed cases that take no memory, for
+// backfills. Traces tell by what kind of answer each change was first shown, and
+// what became of its webhooks; Requests what was asked when.
+//
 // # Time
 //
 // The clock is virtual: simulated time is Config.Start plus the time since New,

@@ -3,6 +3,7 @@ package scrsim
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,11 +26,16 @@ type window struct {
 
 func (w window) isZero() bool { return w.from.IsZero() && w.until.IsZero() }
 
-func (w window) contains(t time.Time) bool {
-	if !w.from.IsZero() && (t.Before(w.from) || (w.bounds == BoundsNone && t.Equal(w.from))) {
-		return false
-	}
-	return w.until.IsZero() || t.Before(w.until) || (w.bounds == BoundsBoth && t.Equal(w.until))
+func (w window) contains(t time.Time) bool { return w.begun(t) && !w.over(t) }
+
+// begun reports whether the window has begun at t.
+func (w window) begun(t time.Time) bool {
+	return w.from.IsZero() || t.After(w.from) || (w.bounds != BoundsNone && t.Equal(w.from))
+}
+
+// over reports whether the window is over at t.
+func (w window) over(t time.Time) bool {
+	return !w.until.IsZero() && (t.After(w.until) || (w.bounds != BoundsBoth && t.Equal(w.until)))
 }
 
 // matches reports whether the list holds the case. A case that is not closed
@@ -134,23 +140,49 @@ func (s *Simulator) getCases(r *http.Request, c *call, all bool) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	views, partial := s.list(c.acct, f, time.Now())
+	entries, partial := s.list(c.acct, f, time.Now())
 	rep := reply{code: http.StatusOK, header: make(http.Header)}
 	if partial {
 		rep.header.Set(headerPartial, "true")
 	}
-	body := make([]map[string]any, 0, len(views))
-	for _, v := range views {
-		body = append(body, v.render(rendering{all: all, status: c.status}))
-		rep.shown = append(rep.shown, v.shownChanges(all)...)
+	o := rendering{all: all, status: c.status}
+	body := append(make([]byte, 0, pastLen*len(entries)+2), '[')
+	for i, e := range entries {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		if e.past.history != nil {
+			body = e.past.appendTo(body, o)
+			rep.past = append(rep.past, e.past)
+			continue
+		}
+		entry, err := marshal(e.view.render(o))
+		if err != nil {
+			return reply{}, err
+		}
+		body = append(body, entry...)
+		rep.shown = append(rep.shown, e.view.shownChanges(all)...)
 	}
-	rep.body = body
+	rep.body = rawJSON(append(body, ']'))
 	return rep, nil
 }
 
-func (s *Simulator) list(acct *account, f filter, now time.Time) (views []*view, partial bool) {
+// listEntry is a case in a list: one that walks, or one of a history.
+type listEntry struct {
+	created time.Time
+	view    *view
+	past    past
+}
+
+// list is the cases that a list holds, the oldest first.
+func (s *Simulator) list(acct *account, f filter, now time.Time) (entries []listEntry, partial bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, h := range acct.histories {
+		for _, i := range h.matching(f, s.clock.at(now)) {
+			entries = append(entries, listEntry{created: h.created(i), past: h.at(i)})
+		}
+	}
 	for _, c := range acct.cases {
 		if !f.matches(c) {
 			continue
@@ -159,10 +191,16 @@ func (s *Simulator) list(acct *account, f filter, now time.Time) (views []*view,
 		if v == nil {
 			continue
 		}
-		if len(views) == f.limit {
-			return views, true
+		entries = append(entries, listEntry{created: c.created, view: v})
+		if len(entries) > f.limit && len(acct.histories) == 0 {
+			break
 		}
-		views = append(views, v)
 	}
-	return views, false
+	if len(acct.histories) > 0 {
+		slices.SortStableFunc(entries, func(a, b listEntry) int { return a.created.Compare(b.created) })
+	}
+	if len(entries) > f.limit {
+		return entries[:f.limit], true
+	}
+	return entries, false
 }

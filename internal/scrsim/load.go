@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,13 +42,19 @@ type LoadStatus struct {
 
 // Status is how far the simulator is.
 type Status struct {
-	Now          time.Time    `json:"now"` // simulated
-	Cases        int          `json:"cases"`
+	Now          time.Time    `json:"now"`   // simulated
+	Cases        int          `json:"cases"` // those of histories apart
 	Open         int          `json:"open"`
 	Changes      int          `json:"changes"`
 	Seen         int          `json:"seen"`
 	HooksPending int          `json:"hooksPending"` // waiting or under way, retries included
 	Loads        []LoadStatus `json:"loads"`
+	// Past is how many cases the histories have, PastSeen how many of them an
+	// unfaulted answer has shown.
+	Past     int `json:"past"`
+	PastSeen int `json:"pastSeen"`
+	// Requests counts, by clientId and operation, the requests that came.
+	Requests map[string]map[string]int `json:"requests"`
 	// Played says that every load is at its end; Done that no webhook is left,
 	// either.
 	Played bool `json:"played"`
@@ -181,7 +188,16 @@ func (s *Simulator) Status() Status {
 	defer s.mu.Unlock()
 	st := Status{
 		Now: s.clock.now(), Cases: len(s.cases), Changes: len(s.truth), Seen: s.seen, HooksPending: pending,
-		Loads: make([]LoadStatus, 0, len(s.loads)), Played: true,
+		Loads: make([]LoadStatus, 0, len(s.loads)), Played: true, Requests: make(map[string]map[string]int),
+	}
+	for id, a := range s.accounts {
+		if len(a.requests.counts) > 0 {
+			st.Requests[id] = maps.Clone(a.requests.counts)
+		}
+	}
+	for _, h := range s.histories {
+		st.Past += h.Cases
+		st.PastSeen += h.seen.size()
 	}
 	for _, c := range s.cases {
 		if c.status != scr.CaseClosed {

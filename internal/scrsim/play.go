@@ -23,7 +23,7 @@ type startRequest struct {
 // add makes a case of plan. s.mu is held.
 func (s *Simulator) add(acct *account, from *origin, plan Plan, id string, req *startRequest) *simCase {
 	for id == "" {
-		if drawn := drawCaseID(from.ids); s.cases[drawn] == nil {
+		if drawn := drawCaseID(from.ids); !s.isTaken(drawn) {
 			id = drawn
 		}
 	}
@@ -56,6 +56,12 @@ func (s *Simulator) add(acct *account, from *origin, plan Plan, id string, req *
 	return c
 }
 
+// isTaken reports whether there is a case with the id. s.mu is held.
+func (s *Simulator) isTaken(id string) bool {
+	h, _ := s.inHistory(id)
+	return s.cases[id] != nil || h != nil
+}
+
 // remove forgets a case. s.mu is held.
 func (s *Simulator) remove(c *simCase) {
 	delete(s.cases, c.id)
@@ -86,11 +92,11 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 	}
 	index := len(s.truth)
 	change := c.apply(step, s.clock.now(), s.cfg.Ties, index, lag)
-	s.truth = append(s.truth, change)
+	hooked := c.hooked(change)
+	s.truth, s.traces = append(s.truth, change), append(s.traces, trace{hooked: hooked})
 	if !wasVisible {
 		c.acct.cases = append(c.acct.cases, c)
 	}
-	hooked := c.hooked(change)
 	if hooked {
 		faults := s.faults.of(c.acct.ClientID)
 		s.hide(c, faults, before, wasVisible)

@@ -26,12 +26,15 @@ type Simulator struct {
 	cases  map[string]*simCase
 	serial int // of the last case
 	truth  []Change
-	seen   int // how many of truth are
+	traces []trace // of truth, by the same index
+	seen   int     // how many of truth are
 	faults Faults
 	rng    *rand.Rand // faults and dwells; plans and ids have streams of their own
 	manual *origin    // draws for cases that no load starts
 	loads  []*loadRun
 	walks  walkHeap
+
+	histories []*history
 }
 
 // account is an Account with its cases.
@@ -42,6 +45,8 @@ type account struct {
 	cases      []*simCase          // visible ones, by creation
 	references map[string]struct{} // taken referenceIds
 	turn       int                 // next of Methods, for plans drawn for this account
+	histories  []*history
+	requests   requestLog
 }
 
 // origin draws cases from one stream of the seed.
@@ -184,7 +189,7 @@ func (s *Simulator) Create(n NewCase) (CaseInfo, error) {
 	if !ok {
 		return CaseInfo{}, fmt.Errorf("create case: %w", ErrNoAccount)
 	}
-	if _, taken := s.cases[n.CaseID]; taken {
+	if s.isTaken(n.CaseID) {
 		return CaseInfo{}, fmt.Errorf("create case: %w", ErrTaken)
 	}
 	if n.CaseID != "" && !caseIDPattern.MatchString(n.CaseID) {

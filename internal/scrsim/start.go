@@ -184,6 +184,12 @@ func (s *Simulator) patchArchive(r *http.Request, c *call) (reply, error) {
 	defer s.mu.Unlock()
 	body := make([]map[string]any, 0, len(ids))
 	for _, id := range ids {
+		if h, i := s.inHistory(id); h != nil && h.acct == c.acct && i >= h.firstKept(s.clock.now()) {
+			if h.archived.add(i) {
+				body = append(body, map[string]any{"caseId": id, "caseStatus": h.at(i).status()})
+			}
+			continue
+		}
 		found := s.cases[id]
 		if found == nil || found.acct != c.acct || found.status != scr.CaseClosed || found.archived {
 			continue

@@ -70,17 +70,23 @@ func (s *Simulator) Truth() []Change {
 // is a copy.
 func (s *Simulator) Attempts() []HookAttempt { return s.hooks.log() }
 
-// markSeen notes that an answer has shown these changes.
-func (s *Simulator) markSeen(shown []shownChange) {
+// markSeen notes that an answer, of a list or about one case, has shown its
+// changes.
+func (s *Simulator) markSeen(rep reply, list bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, sh := range shown {
+	now := time.Now()
+	for _, p := range rep.past {
+		p.seen.add(p.index)
+	}
+	for _, sh := range rep.shown {
 		if !s.truth[sh.change].Seen {
 			s.truth[sh.change].Seen = true
+			s.traces[sh.change].shownAt, s.traces[sh.change].byList = now, list
 			s.seen++
 		}
 		if w := sh.c.walk; w != nil && w.waiting && w.change == sh.change {
-			s.walks.reschedule(sh.c, time.Now())
+			s.walks.reschedule(sh.c, now)
 			s.wakePlayer()
 		}
 	}
