@@ -38,8 +38,8 @@ func (c *Client) Archive(ctx context.Context, caseIDs []string) ([]string, error
 	target := c.casesURL + "/archive"
 	ctx, span := c.telemetry.start(ctx, c.archiveRoute, target)
 	defer span.End()
-	// Crash point "archive": the request may have been carried out; whoever asks
-	// again gets the same.
+	// A crash here, or an error: the request may have been carried out. Whoever
+	// asks again harms nothing, and is told nothing of those that are archived.
 	r := request{route: c.archiveRoute, target: target, header: c.header, body: body, limits: c.many}
 	a, err := c.do(ctx, span, r, new(bytes.Buffer))
 	if err == nil {

@@ -44,7 +44,7 @@ type Page struct {
 	// (X-PARTIAL-DELIVERY, guide 7.5.1). Without the header, an answer of 1,000
 	// cases or of MaxResults counts as partial too.
 	Partial bool
-	// Bytes is the size of the answer as it came.
+	// Bytes is the size of the answer's body, encrypted as it came.
 	Bytes int
 	// Sent is when the request was sent, by our clock.
 	Sent time.Time
