@@ -1,0 +1,92 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/schemas"
+)
+
+// putBatch is how many triggers Put has under way at once: a list answer, say.
+// Several that put at once stay below what ProducerOpts lets the client buffer.
+const putBatch = 1000
+
+// Hint is a trigger on its way to the inbox, and what its record says beside it.
+type Hint struct {
+	schemas.Trigger
+	Headers []kgo.RecordHeader
+}
+
+// Inbox writes triggers that no webhook brought: of sweeps, backfills and
+// operators. It is safe for concurrent use.
+type Inbox struct {
+	client *kgo.Client
+	topic  string
+}
+
+// NewInbox makes the inbox of a topic. The client is made with ProducerOpts, the
+// caller closes it; one whose settings break a promise is refused. It starts
+// nothing.
+func NewInbox(client *kgo.Client, topic string) (*Inbox, error) {
+	var errs []error
+	if err := checkProducer(client); err != nil {
+		errs = append(errs, err)
+	}
+	if topic == "" {
+		errs = append(errs, errors.New("topic: missing"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("check inbox configuration: %w", err)
+	}
+	return &Inbox{client: client, topic: topic}, nil
+}
+
+// Put writes the triggers, keyed by caseId and in their order, and returns nil
+// once every in-sync replica has all of them: only then may the caller note that
+// it is done with them (design 2).
+//
+// After an error any of them may be written, or be written yet: Put them again, a
+// doubled trigger is harmless. If one cannot be encoded, none is written. Put
+// waits for as long as Kafka is away, until ctx ends; what the client has taken
+// by then it goes on trying to write, until it is closed.
+func (i *Inbox) Put(ctx context.Context, triggers []Hint) error {
+	records := make([]*kgo.Record, len(triggers))
+	for n, t := range triggers {
+		value, err := schemas.EncodeTrigger(t.Trigger)
+		if err != nil {
+			return err
+		}
+		records[n] = &kgo.Record{Topic: i.topic, Key: []byte(t.CaseID), Value: value, Headers: t.Headers}
+	}
+	for batch := range slices.Chunk(records, putBatch) {
+		if err := i.put(ctx, batch); err != nil {
+			return fmt.Errorf("put triggers: %w", err)
+		}
+	}
+	return nil
+}
+
+// put writes some records. It waits beside the client, whose own contexts are no
+// way out: none ends a produce to a stopped broker in time, and one that ends
+// fails whatever others have buffered for the same partition (tried).
+func (i *Inbox) put(ctx context.Context, records []*kgo.Record) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	written := make(chan error, 1)
+	go func() {
+		// Crash point "put": any of the triggers may be written. Whoever put them has
+		// noted nothing yet and puts them again.
+		written <- i.client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr()
+	}()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
