@@ -62,6 +62,10 @@ type Config struct {
 	// ForgetAfter is the age at which the state of a closed case is forgotten
 	// (default 217 days: source limit 150, inbox 7, dead letters 30, and 30 more).
 	ForgetAfter time.Duration
+	// FaultPauses are the pauses after the faults of a case; one fault more makes it
+	// a dead letter (default eleven, 2 h 4 min together: more than the sender of the
+	// hooks goes on for).
+	FaultPauses []time.Duration
 	// InstanceID switches static membership on (KIP-345); "" leaves it off. A
 	// process that was killed and comes back within the session time-out goes on
 	// with its partitions at once. A stop that was asked for gives them away all
@@ -178,6 +182,9 @@ func New(cfg Config) (*Publisher, error) {
 	}
 	if cfg.retry.zero() {
 		cfg.retry = defaultRetryPolicy()
+		if cfg.FaultPauses != nil {
+			cfg.retry.Faults = cfg.FaultPauses
+		}
 	}
 	if cfg.timings == (timings{}) {
 		cfg.timings = defaultTimings()

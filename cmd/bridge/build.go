@@ -53,6 +53,7 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		if err != nil {
 			return where, err
 		}
+		processor.config.FaultPauses = p.faultPauses
 		p.down.add("api connections", processor.close)
 		p.ready.roles = append(p.ready.roles, roleReady{roleProcess, processor.Ready})
 	}

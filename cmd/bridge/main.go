@@ -63,6 +63,8 @@ type hooks struct {
 	tamper func(context.Context, *audit.Evidence) error
 	// settle shortens the demo's wait for what does not come.
 	settle time.Duration
+	// faultPauses are the publisher's, which take two hours.
+	faultPauses []time.Duration
 }
 
 // Run executes the command named by Args until it is done or ctx is cancelled,
@@ -149,6 +151,8 @@ Exit codes: 0 done, 1 failed, 2 used wrongly.`,
 		m.simulateCommand(),
 		m.topicsCommand(),
 		m.schemasCommand(),
+		m.retryCommand(),
+		m.deadLetterCommand(),
 		m.configCommand(),
 		m.versionCommand(),
 		m.docsCommand(),

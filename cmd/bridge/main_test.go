@@ -50,13 +50,16 @@ type program struct {
 // startMain runs the program in this process and returns once it serves.
 func startMain(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
+	return startHooked(t, hooks{}, environ, args...)
+}
+
+func startHooked(t *testing.T, h hooks, environ []string, args ...string) *program {
+	t.Helper()
 	p := new(program)
 	serving, done := make(chan addresses, 1), make(chan int, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Main{
-		Args: args, Environ: environ, Stdout: &p.stdout, Stderr: &p.stderr,
-		hooks: hooks{started: func(a addresses) { serving <- a }},
-	}
+	h.started = func(a addresses) { serving <- a }
+	m := &Main{Args: args, Environ: environ, Stdout: &p.stdout, Stderr: &p.stderr, hooks: h}
 	go func() { done <- m.Run(ctx) }()
 	p.stop = sync.OnceValue(func() int { cancel(); return <-done })
 	t.Cleanup(func() { p.stop() })
@@ -174,6 +177,17 @@ func TestWrongUseExits2(t *testing.T) {
 		{"help of nothing", "help nothing", `unknown command "nothing"`},
 		{"settings", "run", "BRIDGE_KAFKA_BROKERS: not set"},
 		{"settings of topics", "topics check", "BRIDGE_KAFKA_BROKERS: not set"},
+		{"retry now of nothing named", "retry now", "say what to look at"},
+		{"retry now of all and some", "retry now --all --case A", "say what to look at"},
+		{"retry kind", "retry list --kind sad", `--kind: "sad" is none of fault, parked, recheck`},
+		{"retry rate", "retry now --all --rate 0", "--rate must be at least 1"},
+		{"retry limit", "retry list --limit -1", "--limit must not be negative"},
+		{"settings of retry", "retry list", "BRIDGE_KAFKA_BROKERS: not set"},
+		{"dead letters of nothing named", "dead-letter redrive --yes", "say which"},
+		{"dead letters since", "dead-letter list --since yesterday", `--since: "yesterday" is no time`},
+		{"dead letter of no case", "dead-letter show a/b", "neither PARTITION/OFFSET nor a caseId"},
+		{"dead letter not named", "dead-letter show", "accepts 1 arg(s)"},
+		{"settings of dead-letter", "dead-letter redrive --all", "BRIDGE_KAFKA_BROKERS: not set"},
 		{"settings of schemas", "schemas check", "BRIDGE_SCHEMA_REGISTRY_URL: not set"},
 	}
 	for _, tt := range tests {

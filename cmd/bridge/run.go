@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,7 @@ the environment: 'bridge config' shows them, docs/configuration.md explains them
 				logger.WarnContext(cmd.Context(), "setting deserves a look",
 					slog.String("variable", w.Variable), slog.String("problem", w.Problem))
 			}
-			p := &process{settings: s, roles: roles, logger: logger, watchCluster: true, started: m.hooks.started}
+			p := &process{settings: s, roles: roles, logger: logger, watchCluster: true, started: m.hooks.started, faultPauses: m.hooks.faultPauses}
 			return p.run(cmd.Context())
 		},
 	}
@@ -115,6 +116,7 @@ type process struct {
 	// own broker.
 	watchCluster bool
 	started      func(addresses) // called once everything serves; may be nil
+	faultPauses  []time.Duration // of the publisher; nil means its own
 
 	down  teardown
 	ready readiness

@@ -34,9 +34,17 @@ func newView(w io.Writer, environ []string, asJSON bool) *view {
 // isTerminal reports whether colours have a meaning on w. NO_COLOR switches
 // them off (no-color.org).
 func isTerminal(w io.Writer, environ []string) bool {
-	given := newLoader(environ).given
+	return newLoader(environ).given["NO_COLOR"] == "" && terminalOf(w, environ) != nil
+}
+
+// terminalOf is the terminal that w writes to, nil if it is none that can move
+// its cursor.
+func terminalOf(w io.Writer, environ []string) *os.File {
 	file, ok := w.(*os.File)
-	return ok && given["NO_COLOR"] == "" && given["TERM"] != "dumb" && term.IsTerminal(int(file.Fd()))
+	if !ok || newLoader(environ).given["TERM"] == "dumb" || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return file
 }
 
 // columns is one row of the live view.

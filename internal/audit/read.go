@@ -78,24 +78,62 @@ type topicReader struct {
 	level  kgo.IsolationLevel
 	// control: the markers at the ends of transactions are visited too.
 	control bool
+	since   time.Time        // leaves out older records; zero means none
+	only    map[int32]bool   // the partitions that are read; nil means all
+	watch   progress         // told after every fetch
 	detail  kadm.TopicDetail // the last answer about the topic
 }
 
-// bounds are where a partition's log begins and where reading it ends.
+// bounds are where a partition's log begins and where reading it begins and ends.
 type bounds struct {
-	partition  int32
-	start, end int64
+	partition        int32
+	start, from, end int64
+}
+
+// progress is told how many offsets are read of how many. Nil tells nobody.
+type progress func(read, total int64)
+
+func (p progress) tell(read, total int64) {
+	if p != nil {
+		p(read, total)
+	}
 }
 
 // read visits every record of the topic, by partition and offset, and returns
 // what it has read.
 func (r *topicReader) read(ctx context.Context, visit func(*kgo.Record) error) ([]bounds, error) {
+	all, err := r.bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var read, total int64
+	for _, b := range all {
+		total += b.end - b.from
+	}
+	for _, b := range all {
+		report := func(offset int64) { r.watch.tell(read+offset-b.from, total) }
+		if err := r.readPartition(ctx, b, report, visit); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", b.partition, err)
+		}
+		read += b.end - b.from
+	}
+	return all, nil
+}
+
+// bounds asks where the partitions that are read begin and end.
+func (r *topicReader) bounds(ctx context.Context) ([]bounds, error) {
 	if err := r.refresh(ctx); err != nil {
 		return nil, err
 	}
 	starts, err := listed(r.admin.ListStartOffsets(ctx, r.topic))
 	if err != nil {
 		return nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	from := starts
+	if !r.since.IsZero() {
+		if from, err = listed(r.admin.ListOffsetsAfterMilli(ctx, r.since.UnixMilli(), r.topic)); err != nil {
+			return nil, fmt.Errorf("list offsets since %s: %w", r.since.Format(time.RFC3339), err)
+		}
 	}
 	list := r.admin.ListEndOffsets
 	if r.level == kgo.ReadCommitted() {
@@ -107,15 +145,18 @@ func (r *topicReader) read(ctx context.Context, visit func(*kgo.Record) error) (
 	}
 	var all []bounds
 	for _, p := range slices.Sorted(maps.Keys(r.detail.Partitions)) {
+		if r.only != nil && !r.only[p] {
+			continue
+		}
 		start, ok1 := starts.Lookup(r.topic, p)
-		end, ok2 := ends.Lookup(r.topic, p)
-		if !ok1 || !ok2 {
+		first, ok2 := from.Lookup(r.topic, p)
+		end, ok3 := ends.Lookup(r.topic, p)
+		if !ok1 || !ok2 || !ok3 {
 			return nil, fmt.Errorf("partition %d: no offsets listed", p)
 		}
-		if err := r.readPartition(ctx, p, start.Offset, end.Offset, visit); err != nil {
-			return nil, fmt.Errorf("partition %d: %w", p, err)
-		}
-		all = append(all, bounds{p, start.Offset, end.Offset})
+		// Without a newer record the answer is the end, which may be beyond what is
+		// stable.
+		all = append(all, bounds{p, start.Offset, min(max(first.Offset, start.Offset), end.Offset), end.Offset})
 	}
 	return all, nil
 }
@@ -144,17 +185,17 @@ func (r *topicReader) refresh(ctx context.Context) error {
 	return nil
 }
 
-// readPartition reads from start up to end. It ends: each round moves the
-// offset, fails for good, or uses up the stall limit.
-func (r *topicReader) readPartition(ctx context.Context, partition int32, start, end int64, visit func(*kgo.Record) error) error {
+// readPartition reads from the first to the last of its bounds. It ends: each
+// round moves the offset, fails for good, or uses up the stall limit.
+func (r *topicReader) readPartition(ctx context.Context, b bounds, report func(offset int64), visit func(*kgo.Record) error) error {
 	moved := time.Now()
-	for offset := start; offset < end; {
-		records, next, err := r.fetch(ctx, partition, offset)
+	for offset := b.from; offset < b.end; {
+		records, next, err := r.fetch(ctx, b.partition, offset)
 		if err != nil && !retriable(err) {
 			return fmt.Errorf("fetch offset %d: %w", offset, err)
 		}
 		for _, record := range records {
-			if record.Offset < offset || record.Offset >= end {
+			if record.Offset < offset || record.Offset >= b.end {
 				continue
 			}
 			if err := visit(record); err != nil {
@@ -163,13 +204,14 @@ func (r *topicReader) readPartition(ctx context.Context, partition int32, start,
 		}
 		if next > offset {
 			offset, moved = next, time.Now()
+			report(min(offset, b.end))
 			continue
 		}
 		if time.Since(moved) > stallLimit {
-			return fmt.Errorf("offset %d of %d: stands still for %v: %w", offset, end, stallLimit, orNoProgress(err))
+			return fmt.Errorf("offset %d of %d: stands still for %v: %w", offset, b.end, stallLimit, orNoProgress(err))
 		}
 		if err := r.pause(ctx); err != nil {
-			return fmt.Errorf("offset %d of %d: %w", offset, end, err)
+			return fmt.Errorf("offset %d of %d: %w", offset, b.end, err)
 		}
 	}
 	return nil
