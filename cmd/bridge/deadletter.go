@@ -147,7 +147,7 @@ func (d *desk) printLetters(reasons []audit.LetterSummary, shown []audit.Letter,
 	}
 	rows := [][]string{{"REASON", "LETTERS", "CASES", "OLDEST", "NEWEST"}}
 	for _, r := range reasons {
-		rows = append(rows, []string{r.Reason, grouped(r.Letters), grouped(r.Cases), d.ago(r.Oldest), d.ago(r.Newest)})
+		rows = append(rows, []string{word(r.Reason), grouped(r.Letters), grouped(r.Cases), d.age(r.Oldest), d.age(r.Newest)})
 	}
 	if err := table(w, rows); err != nil {
 		return err
@@ -163,10 +163,10 @@ func (d *desk) printLetters(reasons []audit.LetterSummary, shown []audit.Letter,
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
 	}
-	rows = [][]string{{"LETTER", "CASE", "ACCOUNT", "REASON", "TRIES", "SOURCE", "WRITTEN"}}
+	rows = [][]string{{"LETTER", "CASE", "ACCOUNT", "REASON", "TRIES", "SOURCE", "AGE"}}
 	for i := range shown {
 		l := documentOf(&shown[i])
-		rows = append(rows, []string{l.Letter, l.CaseID, l.ClientID, l.Reason, strconv.Itoa(l.Attempts), l.Source, d.ago(l.WrittenAt)})
+		rows = append(rows, []string{l.Letter, l.CaseID, l.ClientID, word(l.Reason), strconv.Itoa(l.Attempts), l.Source, d.age(l.WrittenAt)})
 	}
 	if err := table(w, rows); err != nil {
 		return err
@@ -182,9 +182,9 @@ func (d *desk) printLetters(reasons []audit.LetterSummary, shown []audit.Letter,
 func (d *desk) printErrors(r *audit.LetterSummary) error {
 	var err error
 	if r.FirstError == r.LastError {
-		_, err = fmt.Fprintf(d.main.Stdout, "%s: %s\n", printable(r.Reason), printable(r.FirstError))
+		_, err = fmt.Fprintf(d.main.Stdout, "%s: %s\n", word(r.Reason), printable(r.FirstError))
 	} else {
-		_, err = fmt.Fprintf(d.main.Stdout, "%[1]s, first: %[2]s\n%[1]s, last: %[3]s\n", printable(r.Reason), printable(r.FirstError), printable(r.LastError))
+		_, err = fmt.Fprintf(d.main.Stdout, "%[1]s, first: %[2]s\n%[1]s, last: %[3]s\n", word(r.Reason), printable(r.FirstError), printable(r.LastError))
 	}
 	return err
 }

@@ -93,7 +93,7 @@ func (d *desk) printLetter(letter *audit.Letter, older int) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-14s%s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
-	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) + ", " + d.ago(t) }
+	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) + ", " + d.age(t) + " ago" }
 	line("letter", "%s", letter.Place)
 	line("written", "%s", moment(doc.WrittenAt))
 	line("reason", "%s", doc.Reason)

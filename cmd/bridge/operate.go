@@ -25,9 +25,10 @@ const (
 	shownRows = 50
 	// defaultRate is how many triggers a second an operator's verb writes at most.
 	defaultRate = 100
-	// maxCell bounds a cell of a table: whoever may write to a topic can put any
-	// text where a word is expected.
+	// maxCell bounds a cell of a table, and maxWord one of a reason: whoever may
+	// write to a topic can put any text where a word is expected.
 	maxCell = 40
+	maxWord = 20
 )
 
 // desk is where an operator's verb works: on the topics alone, beside bridges
@@ -153,12 +154,19 @@ func table(w io.Writer, rows [][]string) error {
 
 // cell is a text of a topic as a table shows it.
 func cell(text string) string {
-	text = printable(text)
-	if runes := []rune(text); len(runes) > maxCell {
-		return string(runes[:maxCell-1]) + "…"
-	}
 	if text == "" {
 		return "-"
+	}
+	return cut(text, maxCell)
+}
+
+// word is a reason of a topic as people are shown it.
+func word(reason string) string { return cut(reason, maxWord) }
+
+func cut(text string, most int) string {
+	text = printable(text)
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
 	}
 	return text
 }
@@ -173,20 +181,24 @@ func printable(text string) string {
 	}, text)
 }
 
-// ago is how long ago a time is, as people say it.
-func (d *desk) ago(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return roughly(max(d.now.Sub(t), 0)) + " ago"
-}
+// age is how long ago a time is, as people say it.
+func (d *desk) age(t time.Time) string { return span(d.now.Sub(t)) }
 
 // ahead is when a time will be.
 func (d *desk) ahead(t time.Time) string {
 	if !t.After(d.now) {
 		return "due"
 	}
-	return "in " + roughly(t.Sub(d.now))
+	return "in " + span(t.Sub(d.now))
+}
+
+// span is a duration in a table: of minutes nobody asks for the seconds.
+func span(d time.Duration) string {
+	d = max(d, 0)
+	if d >= time.Minute && d < time.Hour {
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	}
+	return roughly(d)
 }
 
 var errNoTime = errors.New("no time: want 2026-11-29T08:00:00Z, 2026-11-29, or how long ago: 36h, 7d")

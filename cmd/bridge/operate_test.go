@@ -230,8 +230,8 @@ func TestParkedAccountIsListedAndDrains(t *testing.T) {
 		doc := verbJSON[waitingDocument](o, "retry", "list", "--kind", "parked")
 		return len(doc.Parked) == 1 && doc.Parked[0].Cases == len(cases)
 	})
-	contains(t, o.verb("retry", "list"), "ACCOUNT   PARKED  REASON        SINCE\nSIMGWG01  4       unauthorised  ",
-		"unauthorised: correct the credentials and restart", "with account", cases[3])
+	contains(t, o.verb("retry", "list"), "ACCOUNT   PARKED  REASON        DOWN FOR\nSIMGWG01  4       unauthorised  ",
+		"unauthorised: correct the credentials and restart", cases[3])
 	contains(t, o.verb("retry", "now", "--all"), "4 cases left out, parked", "No case to look at.")
 	if asked := verbJSON[nowDocument](o, "retry", "now", "--case", cases[0]); asked.Written != 1 || asked.Parked != 0 {
 		t.Errorf("a case that is named: %+v", asked)
@@ -258,7 +258,7 @@ func TestRetryNowLooksAtOnce(t *testing.T) {
 	eventually(t, "all cases wait", func() bool {
 		return verbJSON[waitingDocument](o, "retry", "list", "--reason", "not_found").Total == len(cases)
 	})
-	contains(t, o.verb("retry", "list", "--limit", "2"), "CASE          ACCOUNT   KIND   REASON     TRIES  FIRST FAILED  NEXT\n", "fault  not_found  1      ", "and 1 more: --limit 0 shows all\n")
+	contains(t, o.verb("retry", "list", "--limit", "2"), "CASE          ACCOUNT   KIND   REASON     TRIES  WAITS  NEXT\n", "fault  not_found  1      ", "and 1 more: --limit 0 shows all\n")
 	contains(t, o.verb("retry", "now", "--kind", "fault", "--dry-run"), cases[0], "Would have 3 cases looked at. Nothing was written.\n")
 	if n := len(o.events()); n != 0 {
 		t.Fatalf("%d events before anybody asked", n)

@@ -169,7 +169,7 @@ func (d *desk) printPlan(letters []audit.PlannedLetter) error {
 	rows := [][]string{{"REASON", "LETTERS", "TO REDRIVE", "COVERED", "REDRIVEN", "DONE", "IMPOSSIBLE"}}
 	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
 		counts := fatesOf(byReason[reason])
-		row := []string{reason, grouped(len(byReason[reason]))}
+		row := []string{word(reason), grouped(len(byReason[reason]))}
 		for _, f := range fates {
 			row = append(row, grouped(counts[f]))
 		}
@@ -205,7 +205,7 @@ func redriveSummary(letters []audit.PlannedLetter, written int, f *redriveFlags)
 		text string
 	}{
 		{counts[audit.FateRedriven], "already redriven"},
-		{counts[audit.FateDone], "done, their cases were read well since"},
+		{counts[audit.FateDone], "done, read well since"},
 		{counts[audit.FateImpossible], "cannot be redriven"},
 	} {
 		if p.n > 0 {

@@ -131,9 +131,9 @@ func (d *desk) printWaiting(all, shown []audit.WaitingCase, more int) error {
 		return err
 	}
 	if parked := audit.ParkedAccounts(all); len(parked) > 0 {
-		rows := [][]string{{"ACCOUNT", "PARKED", "REASON", "SINCE"}}
+		rows := [][]string{{"ACCOUNT", "PARKED", "REASON", "DOWN FOR"}}
 		for _, a := range parked {
-			rows = append(rows, []string{a.ClientID, grouped(a.Cases), a.Reason, d.ago(a.Since)})
+			rows = append(rows, []string{a.ClientID, grouped(a.Cases), word(a.Reason), d.age(a.Since)})
 		}
 		if err := table(w, rows); err != nil {
 			return err
@@ -161,14 +161,14 @@ func parkedAdvice(parked []audit.ParkedAccount) string {
 }
 
 func (d *desk) waitingRows(cases []audit.WaitingCase) [][]string {
-	rows := [][]string{{"CASE", "ACCOUNT", "KIND", "REASON", "TRIES", "FIRST FAILED", "NEXT"}}
+	rows := [][]string{{"CASE", "ACCOUNT", "KIND", "REASON", "TRIES", "WAITS", "NEXT"}}
 	for i := range cases {
 		c := &cases[i]
 		tries, next := strconv.Itoa(c.Attempts), d.ahead(c.NotBefore)
 		if c.Kind == schemas.RetryParked {
-			tries, next = "-", "with account"
+			tries, next = "-", "-"
 		}
-		rows = append(rows, []string{c.CaseID, c.ClientID, string(c.Kind), c.Reason, tries, d.ago(c.FirstFailed), next})
+		rows = append(rows, []string{c.CaseID, c.ClientID, string(c.Kind), word(c.Reason), tries, d.age(c.FirstFailed), next})
 	}
 	return rows
 }

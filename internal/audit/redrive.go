@@ -174,11 +174,11 @@ func newer(a, b *Letter) bool {
 func (k *redriveKnowledge) fate(l *Letter) (fate Fate, why string) {
 	switch {
 	case l.Bare:
-		return FateImpossible, "a broker refused the letter whole: its trigger stands in the inbox only"
+		return FateImpossible, "refused whole by a broker, the trigger is in the inbox only"
 	case l.Trigger == nil:
-		return FateImpossible, "its value is no trigger: nothing says which account and case to look at"
+		return FateImpossible, "no trigger, so nobody knows which case to look at"
 	case !k.validCase(l.Trigger.CaseID):
-		return FateImpossible, "its caseId is malformed"
+		return FateImpossible, "the caseId is malformed"
 	case k.again:
 		return FateRedrive, ""
 	}
