@@ -21,7 +21,8 @@ const (
 	letterTopic = "p.dead-letter"
 )
 
-var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+// noon is of a day that is past, whenever the tests run: clocks play a part.
+var noon = time.Date(2024, 11, 29, 12, 0, 0, 0, time.UTC)
 
 func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 
@@ -83,6 +84,8 @@ func TestReadWaitingKeepsTheNewestState(t *testing.T) {
 		stateRecord(t, "CHANGED", waits(schemas.RetryParked, "unauthorised", 3)),
 		stateRecord(t, "CHANGED", waits(schemas.RetryRecheck, "unchanged", 5)),
 		inPartition("POISON", &kgo.Record{Topic: stateTopic, Key: []byte("ACME/POISON"), Value: []byte("not ours")}),
+		inPartition("MENDED", &kgo.Record{Topic: stateTopic, Key: []byte("ACME/MENDED"), Value: []byte("not ours")}),
+		stateRecord(t, "MENDED", nothing),
 		&kgo.Record{Topic: stateTopic, Key: []byte(schemas.PositionKey), Value: position},
 	)
 	var read, total int64
@@ -98,7 +101,7 @@ func TestReadWaitingKeepsTheNewestState(t *testing.T) {
 	if diff := cmp.Diff(audit.Waiting{Cases: want, Unreadable: 1}, waiting); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if read != total || total != 10 {
+	if read != total || total != 12 {
 		t.Errorf("progress ended at %d of %d", read, total)
 	}
 	for name, f := range map[string]audit.WaitingFilter{
@@ -254,6 +257,7 @@ func TestPlanRedriveKnowsWhatIsDone(t *testing.T) {
 	opts := newOperated(t)
 	cl := newClient(t, opts)
 	states := newClient(t, opts, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	totals := make(map[string]int64) // records read, by topic
 	plan := func(edit func(*audit.RedriveQuery)) (map[string]audit.Fate, []string) {
 		t.Helper()
 		fates := make(map[string]audit.Fate)
@@ -261,7 +265,10 @@ func TestPlanRedriveKnowsWhatIsDone(t *testing.T) {
 		q := audit.RedriveQuery{
 			Kafka: opts, DeadLetter: letterTopic, Inbox: inboxTopic, CaseState: stateTopic,
 			ValidCase: func(id string) bool { return !strings.Contains(id, "/") },
-			Progress:  func(topic string) func(_, _ int64) { topics = append(topics, topic); return func(_, _ int64) {} },
+			Progress: func(topic string) func(_, _ int64) {
+				topics = append(topics, topic)
+				return func(_, total int64) { totals[topic] = total }
+			},
 		}
 		edit(&q)
 		p, err := audit.PlanRedrive(t.Context(), q)
@@ -275,13 +282,15 @@ func TestPlanRedriveKnowsWhatIsDone(t *testing.T) {
 	}
 	plain := func(*audit.RedriveQuery) {}
 	// Cases of one partition, so that deleting there forgets all their redrives.
-	cases := samePartition(4)
+	cases := samePartition(5)
 	for i, caseID := range cases {
 		produce(t, cl, letterRecord(t, caseID, i, "postident.error.reason", "not_found"))
 	}
-	produce(t, cl, redriveRecord(t, cases[0], 0, minute(20)), redriveRecord(t, cases[1], 1, minute(21)))
+	other := redriveRecord(t, cases[3], 3, minute(22))
+	other.Headers[0].Value = []byte("another bridge's")
+	produce(t, cl, redriveRecord(t, cases[0], 0, minute(20)), redriveRecord(t, cases[1], 1, minute(21)), other)
 	got, topics := plan(plain)
-	want := map[string]audit.Fate{cases[0]: audit.FateRedriven, cases[1]: audit.FateRedriven, cases[2]: audit.FateRedrive, cases[3]: audit.FateRedrive}
+	want := map[string]audit.Fate{cases[0]: audit.FateRedriven, cases[1]: audit.FateRedriven, cases[2]: audit.FateRedrive, cases[3]: audit.FateRedrive, cases[4]: audit.FateRedrive}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -290,6 +299,8 @@ func TestPlanRedriveKnowsWhatIsDone(t *testing.T) {
 	}
 
 	produce(t, cl, redriveRecord(t, "UNRELATED", 9, minute(30)), letterAsTrigger(t, cases[0], minute(40)))
+	elsewhere := stateRecord(t, "ELSEWHERE", nothing)
+	elsewhere.Partition = (inPartition(cases[0], &kgo.Record{}).Partition + 1) % partitions
 	produce(t, states,
 		stateRecord(t, cases[0], func(s *schemas.CaseState) { s.UpdatedAt = minute(22) }),
 		stateRecord(t, cases[1], func(s *schemas.CaseState) {
@@ -297,15 +308,25 @@ func TestPlanRedriveKnowsWhatIsDone(t *testing.T) {
 			s.DeadLettered = &schemas.DeadLetterMark{At: minute(22)}
 		}),
 		stateRecord(t, cases[2], func(s *schemas.CaseState) { at := minute(33); s.LastReadAt = &at }),
+		stateRecord(t, cases[4], func(s *schemas.CaseState) { s.UpdatedAt = minute(22) }),
+		inPartition(cases[4], &kgo.Record{Topic: stateTopic, Key: []byte("ACME/" + cases[4])}),
+		elsewhere,
 	)
-	forget(t, opts, cases[0], 2)
+	forget(t, opts, cases[0], 3)
 	got, topics = plan(plain)
-	want = map[string]audit.Fate{cases[0]: audit.FateDone, cases[1]: audit.FateRedrive, cases[2]: audit.FateDone, cases[3]: audit.FateRedrive}
+	want = map[string]audit.Fate{cases[0]: audit.FateDone, cases[1]: audit.FateRedrive, cases[2]: audit.FateDone, cases[3]: audit.FateRedrive, cases[4]: audit.FateRedrive}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("once the inbox has forgotten (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{letterTopic, inboxTopic, stateTopic}, topics); diff != "" {
 		t.Errorf("topics read:\n%s", diff)
+	}
+	if totals[stateTopic] != 5 {
+		t.Errorf("%d records of case-state read, want those of one partition", totals[stateTopic])
+	}
+	produce(t, cl, letterRecord(t, cases[3], 200, "postident.error.reason", "not_found"))
+	if got, topics = plan(func(q *audit.RedriveQuery) { q.Filter.Since = minute(150) }); len(topics) != 2 || got[cases[3]] != audit.FateRedrive || totals[letterTopic] != 1 {
+		t.Errorf("of a letter that the inbox reaches back to: %v, %v read, %d letters", got, topics, totals[letterTopic])
 	}
 	if got, _ = plan(func(q *audit.RedriveQuery) { q.Again = true }); got[cases[0]] != audit.FateRedrive {
 		t.Errorf("again: %v", got)

@@ -219,7 +219,7 @@ func readInbox(ctx context.Context, s Scan, letters string) (inboxSeen, error) {
 	first := make(map[int32]time.Time)
 	began := time.Now()
 	all, hidden, err := s.read(ctx, nil, func(r *kgo.Record) error {
-		if at, known := first[r.Partition]; !known || r.Timestamp.Before(at) {
+		if _, known := first[r.Partition]; !known {
 			first[r.Partition] = r.Timestamp
 		}
 		from := redriveIn(r.Headers)
