@@ -79,7 +79,7 @@ func (i *Inbox) put(ctx context.Context, records []*kgo.Record) error {
 	}
 	written := make(chan error, 1)
 	go func() {
-		// Crash point "put": any of the triggers may be written. Whoever put them has
+		// Crash point "write": any of the triggers may be written. Whoever put them has
 		// noted nothing yet and puts them again.
 		written <- i.client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr()
 	}()

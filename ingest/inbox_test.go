@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,8 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/sabotage"
 	"postident-bridge/schemas"
 )
 
@@ -118,6 +121,44 @@ func TestPutEndsWithItsContext(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whatever befalls the request that writes them, triggers that were put stand in the
+// inbox once: the client tries again, and its producer is idempotent.
+func TestPutOutlivesFaults(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []sabotage.Fault{sabotage.NotApplied, sabotage.Applied, sabotage.Unanswered} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, rigOption{virtual: true})
+				process := sabotage.NewProcess(r.net.DialContext)
+				t.Cleanup(process.Close)
+				process.ArmRequest(fault, sabotage.Same, func(req kmsg.Request) bool { return slices.Contains(stepOf(req), "write") })
+				client, err := kgo.NewClient(append(ingest.ProducerOpts(), kgo.SeedBrokers(r.cluster.ListenAddrs()...), kgo.Dialer(process.Dial))...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(client.Close)
+				inbox, err := ingest.NewInbox(client, inboxTopic)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hints := []ingest.Hint{hintOf("CASE1"), hintOf("CASE2"), hintOf("CASE1")}
+				if err := inbox.Put(t.Context(), hints); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-process.Struck():
+				default:
+					t.Error("the fault did not strike")
+				}
+				if got := len(r.written(t)); got != len(hints) {
+					t.Errorf("%d in the inbox", got)
+				}
+			})
+		})
+	}
 }
 
 func TestNewInboxChecksItsClient(t *testing.T) {

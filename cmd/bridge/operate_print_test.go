@@ -60,7 +60,7 @@ func TestOperatorsVerbsFitATerminal(t *testing.T) {
 	for i := range letters {
 		count.Add(&letters[i])
 	}
-	for name, print := range map[string]func(d *desk) error{
+	for name, show := range map[string]func(d *desk) error{
 		"retry-list":          func(d *desk) error { return d.printWaiting(waiting, waiting, 1150) },
 		"retry-list-none":     func(d *desk) error { return d.printWaiting(nil, nil, 0) },
 		"retry-now-dry":       func(d *desk) error { return d.printNow(&nowDocument{DryRun: true, Parked: 2, Cases: waiting[2:]}) },
@@ -74,7 +74,7 @@ func TestOperatorsVerbsFitATerminal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			if err := print(&desk{main: &Main{Stdout: &out}, now: operateNow}); err != nil {
+			if err := show(&desk{main: &Main{Stdout: &out}, now: operateNow}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, filepath.Join("testdata", "operate", name+".txt"), out.String())
@@ -104,7 +104,7 @@ func TestRedriveSummaries(t *testing.T) {
 		"Would redrive 3 cases, at most 2 a second: 2s.\nNothing was written; --yes does it.": redriveSummary(of(audit.FateRedrive, audit.FateRedrive, audit.FateRedrive, audit.FateDone), 0, dry),
 		"1 case redriven. What fails again comes back as a new letter.":                       redriveSummary(of(audit.FateRedrive, audit.FateImpossible), 1, wet),
 		"All are done: 2 letters already redriven.":                                           redriveSummary(of(audit.FateRedriven, audit.FateRedriven), 0, dry),
-		"All are done: 1 letter done, read well since.":                                        redriveSummary(of(audit.FateDone), 0, wet),
+		"All are done: 1 letter done, read well since.":                                       redriveSummary(of(audit.FateDone), 0, wet),
 		"Nothing to redrive: 1 letter already redriven, 1 letter cannot be redriven.":         redriveSummary(of(audit.FateRedriven, audit.FateImpossible), 0, wet),
 	} {
 		if got != want {

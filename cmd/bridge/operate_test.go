@@ -263,7 +263,7 @@ func TestRetryNowLooksAtOnce(t *testing.T) {
 	if n := len(o.events()); n != 0 {
 		t.Fatalf("%d events before anybody asked", n)
 	}
-	contains(t, o.verb("retry", "now", "--case", cases[1]), "1 trigger written: the case is looked at now.\n")
+	contains(t, o.verb("retry", "now", "--case", cases[1]), "1 trigger written: what waits is looked at now.\n")
 	eventually(t, "the case has its event", func() bool { return len(o.events()[cases[1]]) == 1 })
 	if all := verbJSON[nowDocument](o, "retry", "now", "--reason", "not_found", "--limit", "1"); all.Written != 1 {
 		t.Errorf("one at most: %+v", all)

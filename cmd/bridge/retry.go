@@ -293,7 +293,7 @@ func (d *desk) printNow(doc *nowDocument) error {
 	case n > 0 && doc.DryRun:
 		text = fmt.Sprintf("Would have %s looked at. Nothing was written.", plural(n, "case"))
 	case n > 0:
-		text = fmt.Sprintf("%s written: %s looked at now.", plural(doc.Written, "trigger"), map[bool]string{true: "the case is", false: "the cases are"}[n == 1])
+		text = plural(doc.Written, "trigger") + " written: what waits is looked at now."
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
