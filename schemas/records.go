@@ -213,7 +213,7 @@ type CaseStatus struct {
 }
 
 // CaseState is the value of case-state under the key clientId/caseId: what was
-// last published of the case, and its one retry slot.
+// last published of the case, its one retry slot, and the webhooks that are due.
 type CaseState struct {
 	ClientID        string                `avro:"clientId"`
 	CaseID          string                `avro:"caseId"`
@@ -231,7 +231,15 @@ type CaseState struct {
 	UpdatedAt       time.Time             `avro:"updatedAt"`
 	// CaseIDReused says that the caseId belonged to another case before: the
 	// first event of this one carries the anomaly.
-	CaseIDReused bool `avro:"caseIdReused"`
+	CaseIDReused bool      `avro:"caseIdReused"`
+	HooksDue     []HookDue `avro:"hooksDue"` // changes whose webhook is still due
+}
+
+// HookDue is a change that a sweep saw first, though a webhook was to tell of it.
+type HookDue struct {
+	StatusType StatusType `avro:"statusType"`
+	Modified   time.Time  `avro:"modified"` // the identification's
+	Until      time.Time  `avro:"until"`    // a webhook that comes later was missed
 }
 
 // Output names an event that went out for the state of an identification.
@@ -281,6 +289,9 @@ type Retry struct {
 	Offset      int64     `avro:"offset"`
 	Trigger     []byte    `avro:"trigger"` // its value as it stood there
 	Faults      int       `avro:"faults"`  // attempts of kind fault used up, kept while parked or rechecked
+	// Hooks are the times at which webhooks of the case came of which it is not
+	// known yet what they told.
+	Hooks []time.Time `avro:"hooks"`
 }
 
 // DeadLetterMark says that the case's trigger went to the dead letters.

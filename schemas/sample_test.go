@@ -167,10 +167,15 @@ func fullCaseState() CaseState {
 			Offset:      1 << 40,
 			Trigger:     []byte{0xC3, 0x01, 0x00},
 			Faults:      1,
+			Hooks:       []time.Time{at(13), at(14)},
 		},
 		DeadLettered: &DeadLetterMark{At: at(11), Reason: "not_found"},
 		UpdatedAt:    at(12),
 		CaseIDReused: true,
+		HooksDue: []HookDue{
+			{StatusType: StatusTypeFinal, Modified: at(15), Until: at(16)},
+			{StatusType: StatusTypeCancelled, Modified: at(17), Until: at(18)},
+		},
 	}
 }
 

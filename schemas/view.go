@@ -24,6 +24,7 @@ type CaseStateView struct {
 	DeadLettered     *DeadLetterView // nil: null
 	UpdatedAt        int64
 	CaseIDReused     bool
+	HooksDue         []HookDueView
 
 	retry  RetryView      // what Retry points to
 	letter DeadLetterView // what DeadLettered points to
@@ -53,6 +54,14 @@ type RetryView struct {
 	Offset      int64
 	Trigger     []byte
 	Faults      int64
+	Hooks       []int64
+}
+
+// HookDueView is a HookDue read in place.
+type HookDueView struct {
+	StatusType StatusType
+	Modified   int64
+	Until      int64
 }
 
 // DeadLetterView is a DeadLetterMark read in place.
@@ -70,7 +79,7 @@ type OptionalLong struct {
 // plainCaseState begins the values that Read knows: the single-object header of
 // the schema whose fields are spelt out below. TestViewKnowsTodaysSchema falls
 // when the schema changes; until the fields follow, every value goes the long way.
-var plainCaseState = header{0xc3, 0x01, 0xd8, 0xc7, 0x1e, 0xb9, 0x41, 0x68, 0xba, 0x3b}
+var plainCaseState = header{0xc3, 0x01, 0x7f, 0x44, 0xb9, 0xf0, 0xf8, 0x44, 0xc8, 0xc3}
 
 var viewIsOfToday = sync.OnceValue(func() bool {
 	c, err := caseStateCodec()
@@ -79,8 +88,11 @@ var viewIsOfToday = sync.OnceValue(func() bool {
 
 // The symbols of the enums, by index.
 var (
-	outputSymbols    = [...]Output{OutputUnknown, OutputStatus, OutputResult, OutputRecords}
-	retryKindSymbols = [...]RetryKind{RetryUnknown, RetryFault, RetryParked, RetryRecheck}
+	outputSymbols     = [...]Output{OutputUnknown, OutputStatus, OutputResult, OutputRecords}
+	retryKindSymbols  = [...]RetryKind{RetryUnknown, RetryFault, RetryParked, RetryRecheck}
+	statusTypeSymbols = [...]StatusType{
+		StatusTypeUnknown, StatusTypeNotification, StatusTypePreliminary, StatusTypeFinal, StatusTypeCancelled, StatusTypeProgress,
+	}
 )
 
 // Read reads the value of a case-state record as this release writes it. False
@@ -110,7 +122,7 @@ func (v *CaseStateView) Read(value []byte) bool {
 	if r.set() {
 		v.retry = RetryView{
 			Kind: symbol(&r, retryKindSymbols[:]), Attempt: r.integer(), NotBefore: r.long(), Reason: r.bytes(), FirstFailed: r.long(),
-			Partition: r.integer(), Offset: r.long(), Trigger: r.bytes(), Faults: r.integer(),
+			Partition: r.integer(), Offset: r.long(), Trigger: r.bytes(), Faults: r.integer(), Hooks: r.longs(v.retry.Hooks[:0]),
 		}
 		v.Retry = &v.retry
 	}
@@ -120,7 +132,20 @@ func (v *CaseStateView) Read(value []byte) bool {
 	}
 	v.UpdatedAt = r.long()
 	v.CaseIDReused = r.boolean()
+	v.readHooksDue(&r)
 	return !r.odd && len(r.rest) == 0
+}
+
+func (v *CaseStateView) readHooksDue(r *plainReader) {
+	n := r.items()
+	v.HooksDue = v.HooksDue[:0]
+	for range n {
+		if r.odd {
+			return
+		}
+		v.HooksDue = append(v.HooksDue, HookDueView{StatusType: symbol(r, statusTypeSymbols[:]), Modified: r.long(), Until: r.long()})
+	}
+	r.end(n)
 }
 
 func (v *CaseStateView) readIdentifications(r *plainReader) {
@@ -270,6 +295,19 @@ func (r *plainReader) items() int64 {
 		return 0
 	}
 	return n
+}
+
+// longs appends the items of an array to what is there.
+func (r *plainReader) longs(to []int64) []int64 {
+	n := r.items()
+	for range n {
+		if r.odd {
+			return to
+		}
+		to = append(to, r.long())
+	}
+	r.end(n)
+	return to
 }
 
 // end reads the end of an array of n items; one without items is its own end.

@@ -91,7 +91,7 @@ func stateOfView(v *CaseStateView) CaseState {
 		ClientID: string(v.ClientID), CaseID: string(v.CaseID), Created: timeOf(v.Created), Sequence: v.Sequence,
 		CaseStatus: string(v.CaseStatus), CaseModified: timeOf(v.CaseModified), ValidUntil: timeOf(v.ValidUntil),
 		Identifications: []IdentificationState{}, LastReadAt: timeOf(v.LastReadAt),
-		UpdatedAt: time.UnixMilli(v.UpdatedAt).UTC(), CaseIDReused: v.CaseIDReused,
+		UpdatedAt: time.UnixMilli(v.UpdatedAt).UTC(), CaseIDReused: v.CaseIDReused, HooksDue: []HookDue{},
 	}
 	if v.ReferenceID != nil {
 		s.ReferenceID = new(string(v.ReferenceID))
@@ -110,8 +110,16 @@ func stateOfView(v *CaseStateView) CaseState {
 		s.Retry = &Retry{
 			Kind: r.Kind, Attempt: int(r.Attempt), NotBefore: time.UnixMilli(r.NotBefore).UTC(), Reason: string(r.Reason),
 			FirstFailed: time.UnixMilli(r.FirstFailed).UTC(), Partition: int(r.Partition), Offset: r.Offset,
-			Trigger: append([]byte{}, r.Trigger...), Faults: int(r.Faults),
+			Trigger: append([]byte{}, r.Trigger...), Faults: int(r.Faults), Hooks: []time.Time{},
 		}
+		for _, at := range r.Hooks {
+			s.Retry.Hooks = append(s.Retry.Hooks, time.UnixMilli(at).UTC())
+		}
+	}
+	for _, d := range v.HooksDue {
+		s.HooksDue = append(s.HooksDue, HookDue{
+			StatusType: d.StatusType, Modified: time.UnixMilli(d.Modified).UTC(), Until: time.UnixMilli(d.Until).UTC(),
+		})
 	}
 	if d := v.DeadLettered; d != nil {
 		s.DeadLettered = &DeadLetterMark{At: time.UnixMilli(d.At).UTC(), Reason: string(d.Reason)}
@@ -158,7 +166,13 @@ func drawCaseState(t *rapid.T) CaseState {
 			NotBefore: instant.Draw(t, "not before"), Reason: text.Draw(t, "reason"), FirstFailed: instant.Draw(t, "first"),
 			Partition: rapid.Int().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
 			Trigger: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "trigger"), Faults: rapid.Int().Draw(t, "faults"),
+			Hooks: rapid.SliceOfN(instant, 0, 3).Draw(t, "hooks"),
 		}
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "hooks due") {
+		s.HooksDue = append(s.HooksDue, HookDue{
+			StatusType: rapid.SampledFrom(statusTypeSymbols[:]).Draw(t, "type"), Modified: instant.Draw(t, "modified"), Until: instant.Draw(t, "until"),
+		})
 	}
 	if rapid.Bool().Draw(t, "letter") {
 		s.DeadLettered = &DeadLetterMark{At: instant.Draw(t, "at"), Reason: text.Draw(t, "reason")}
