@@ -25,6 +25,8 @@ type account struct {
 	answered time.Time       // guarded by mu: of the last answer, about whatever case
 	silent   time.Time       // guarded by mu: of the first failure since; zero: it answers
 	told     bool            // guarded by mu: an operator was told of the silence
+
+	missedTold time.Time // guarded by mu: when an operator was told of a missed webhook
 }
 
 func newAccount(a Account, cfg Config) *account {

@@ -25,6 +25,7 @@ const (
 	markValidUntil
 	markLastRead
 	markReused
+	markHooksDue
 )
 
 // Marks of an identification in it.
@@ -45,6 +46,11 @@ var knownTexts = []string{
 }
 
 var knownOutputs = []schemas.Output{schemas.OutputUnknown, schemas.OutputStatus, schemas.OutputResult, schemas.OutputRecords}
+
+var knownStatusTypes = []schemas.StatusType{
+	schemas.StatusTypeUnknown, schemas.StatusTypeNotification, schemas.StatusTypePreliminary, schemas.StatusTypeFinal,
+	schemas.StatusTypeCancelled, schemas.StatusTypeProgress,
+}
 
 var knownRetryKinds = []schemas.RetryKind{schemas.RetryUnknown, schemas.RetryFault, schemas.RetryParked, schemas.RetryRecheck}
 
@@ -89,10 +95,22 @@ func condense(b []byte, v *schemas.CaseStateView, offset int64) []byte {
 		c.varint(r.Partition)
 		c.varint(r.Offset)
 		c.varint(r.Faults)
+		c.uvarint(uint64(len(r.Hooks)))
+		for _, at := range r.Hooks {
+			c.time(at, v.UpdatedAt)
+		}
 	}
 	if d := v.DeadLettered; d != nil {
 		c.time(d.At, v.UpdatedAt)
 		c.text(d.Reason)
+	}
+	if len(v.HooksDue) > 0 {
+		c.uvarint(uint64(len(v.HooksDue)))
+	}
+	for _, d := range v.HooksDue {
+		c.b = append(c.b, byte(slices.Index(knownStatusTypes, d.StatusType))) //nolint:gosec // it is one of them
+		c.time(d.Modified, v.UpdatedAt)
+		c.time(d.Until, d.Modified)
 	}
 	return c.b
 }
@@ -151,10 +169,25 @@ func expand(clientID, caseID string, condensed []byte) *schemas.CaseState {
 		s.Retry = &schemas.Retry{
 			Kind: knownRetryKinds[e.byte()], Attempt: int(e.varint()), NotBefore: millis(e.time(updated)), Reason: e.text(),
 			FirstFailed: millis(e.time(updated)), Partition: int(e.varint()), Offset: e.varint(), Faults: int(e.varint()),
+			Hooks: make([]time.Time, e.uvarint()),
+		}
+		for i := range s.Retry.Hooks {
+			s.Retry.Hooks[i] = millis(e.time(updated))
 		}
 	}
 	if h.marks&markDeadLettered != 0 {
 		s.DeadLettered = &schemas.DeadLetterMark{At: millis(e.time(updated)), Reason: e.text()}
+	}
+	hooksDue := uint64(0)
+	if h.marks&markHooksDue != 0 {
+		hooksDue = e.uvarint()
+	}
+	s.HooksDue = make([]schemas.HookDue, hooksDue)
+	for i := range s.HooksDue {
+		d := &s.HooksDue[i]
+		d.StatusType = knownStatusTypes[e.byte()]
+		modified := e.time(updated)
+		d.Modified, d.Until = millis(modified), millis(e.time(modified))
 	}
 	return s
 }
@@ -179,6 +212,7 @@ func (c *condenser) head(v *schemas.CaseStateView, offset int64) {
 		{v.ValidUntil.Set, markValidUntil},
 		{v.LastReadAt.Set, markLastRead},
 		{v.CaseIDReused, markReused},
+		{len(v.HooksDue) > 0, markHooksDue},
 	} {
 		if m.set {
 			marks |= m.mark

@@ -146,14 +146,15 @@ func (s *suspects) blame(err error, b *batch, deadLetters string, now time.Time)
 		s.refused, s.refusals = make(map[string]time.Time), make(map[int64]int)
 	}
 	s.warned = true
+	cases := b.cases()
 	switch {
 	case refused.Topic == deadLetters && len(b.letters) == 1:
 		s.refusals[b.letters[0].trigger.offset]++
 		s.most = min(2*s.most, maxBatch)
-	case refused.Topic != deadLetters && len(b.looked) == 1:
-		s.refused[b.looked[0]] = now.Add(refusedFor)
+	case refused.Topic != deadLetters && len(cases) == 1:
+		s.refused[cases[0]] = now.Add(refusedFor)
 		s.most = min(2*s.most, maxBatch)
 	default:
-		s.most = max(1, (len(b.looked)+len(b.letters))/2)
+		s.most = max(1, (len(cases)+len(b.letters))/2)
 	}
 }

@@ -63,8 +63,8 @@ type decision struct {
 	// seal.
 	Events []schemas.StatusChanged
 	// State is the next state, but for what the caller owns: Retry,
-	// DeadLettered and UpdatedAt are those of the old state, Sequence and
-	// LastEventHash those before Events.
+	// DeadLettered, HooksDue and UpdatedAt are those of the old state, Sequence
+	// and LastEventHash those before Events.
 	State schemas.CaseState
 	// Superseded counts states that came later than their successor, or again
 	// after it: the state keeps no history to tell the two apart.
@@ -130,7 +130,8 @@ func decide(prev *schemas.CaseState, s snapshot, r rules, confirm bool) decision
 
 // nextState is the state that a look starts from: the old one if it is of the
 // same case (known) or of none yet, else an empty one, in which only the retry
-// slot and the dead-letter mark survive, because they belong to the key.
+// slot, the dead-letter mark and the webhooks that are due survive, because they
+// belong to the key.
 func nextState(prev *schemas.CaseState, s *snapshot) (next schemas.CaseState, known, reused bool) {
 	switch {
 	case prev == nil:
@@ -143,6 +144,7 @@ func nextState(prev *schemas.CaseState, s *snapshot) (next schemas.CaseState, kn
 			DeadLettered: prev.DeadLettered,
 			UpdatedAt:    prev.UpdatedAt,
 			CaseIDReused: true,
+			HooksDue:     prev.HooksDue,
 		}
 		reused = true
 	default:

@@ -23,6 +23,7 @@ type metrics struct {
 	superseded   metric.Int64Counter
 	unknown      metric.Int64Counter
 	retries      metric.Int64Counter
+	missed       metric.Int64Counter
 	letters      metric.Int64Counter
 	reads        metric.Float64Histogram
 	transactions metric.Float64Histogram
@@ -58,6 +59,7 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	m.superseded = counter("postident.changes.superseded", "{change}", "States seen later than their successor, which give no event.")
 	m.unknown = counter("postident.values.unknown", "{value}", "Methods, statuses and codes that the guide does not list, by kind.")
 	m.retries = counter("postident.retries.scheduled", "{retry}", "Durable retries written, by account, kind and reason.")
+	m.missed = counter("postident.webhooks.missed", "{webhook}", "Webhooks that were due for a change that a sweep saw first, and did not come, by account and status type.")
 	m.letters = counter("postident.dead_letters", "{record}", "Triggers sent to the dead letters, by reason.")
 	m.reads = seconds("postident.case.read.duration", "Reads of a case, by account and result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
 	m.transactions = seconds("postident.transaction.duration", "Kafka transactions of the publisher, by result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
@@ -129,9 +131,16 @@ func (m *metrics) begin(ctx context.Context, accounts map[string]*account) {
 		rejectedReason(scr.RejectedJSON), rejectedReason(scr.RejectedCase))
 	zero(m.lost, "reason", "recreated", "deleted", "truncated", "unreadable")
 	zero(m.takeOvers, "reason", "record_refused", "outcome_unknown", "fenced", "topic_recreated", "timeout", "error")
-	for id := range accounts {
+	for id, a := range accounts {
 		zero(m.superseded, "client_id", id)
+		for _, t := range a.WebhookTypes {
+			m.missed.Add(ctx, 0, missedLabels(id, t))
+		}
 	}
+}
+
+func missedLabels(clientID string, t schemas.StatusType) metric.AddOption {
+	return metric.WithAttributes(attribute.String("client_id", clientID), attribute.String("status_type", string(t)))
 }
 
 // ownership counts the owned partitions.
@@ -274,6 +283,9 @@ func (m *metrics) committed(ctx context.Context, now time.Time, b *batch) {
 
 // noticed counts of one look what few looks have.
 func (m *metrics) noticed(ctx context.Context, now time.Time, c *counted) {
+	for _, d := range c.missed {
+		m.missed.Add(ctx, 1, missedLabels(c.clientID, d.StatusType))
+	}
 	if c.superseded == 0 && len(c.unknown) == 0 && (c.receivedAt.IsZero() || len(c.events) == 0) {
 		return
 	}

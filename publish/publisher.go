@@ -32,6 +32,10 @@ type Account struct {
 	ClientID string
 	// RegulatoryClass goes into every event of the account.
 	RegulatoryClass schemas.RegulatoryClass
+	// WebhookTypes are the status types for which the sender has webhooks switched
+	// on; nil: none. What a sweep sees first of these, and no webhook tells of
+	// within Config.HookDue, is counted as a missed webhook (P4).
+	WebhookTypes []schemas.StatusType
 	// Read reads one case. It returns the error kinds of package scr, or the
 	// context's error, and is called from many goroutines.
 	Read func(ctx context.Context, caseID string) (scr.Case, error)
@@ -66,6 +70,9 @@ type Config struct {
 	// a dead letter (default eleven, 2 h 4 min together: more than the sender of the
 	// hooks goes on for).
 	FaultPauses []time.Duration
+	// HookDue is how long the webhook of a change that a sweep saw first may take
+	// to come (default 80 minutes: the sender's last retry comes after 75, guide 5).
+	HookDue time.Duration
 	// InstanceID switches static membership on (KIP-345); "" leaves it off. A
 	// process that was killed and comes back within the session time-out goes on
 	// with its partitions at once. A stop that was asked for gives them away all
@@ -176,6 +183,9 @@ func New(cfg Config) (*Publisher, error) {
 	}
 	if cfg.ForgetAfter == 0 {
 		cfg.ForgetAfter = 217 * 24 * time.Hour
+	}
+	if cfg.HookDue == 0 {
+		cfg.HookDue = 80 * time.Minute
 	}
 	if cfg.balancer == nil {
 		cfg.balancer = kgo.CooperativeStickyBalancer()

@@ -251,7 +251,8 @@ func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error)
 	req.Topics = append(req.Topics, t)
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.openTimeout)
 	defer cancel()
-	// Crash point "list offsets": nothing but the barrier was written.
+	// Crash point "list offsets": nothing waits for it but the worker's beginning,
+	// or the count of missed webhooks: it is asked again.
 	resp, err := req.RequestWith(ctx, w.p.shared)
 	if err != nil {
 		return 0, fmt.Errorf("list offsets: %w", err)

@@ -38,12 +38,27 @@ type counted struct {
 	unknown    []unknownText
 	retry      *schemas.Retry
 	receivedAt time.Time // of a webhook's trigger, else zero
+	missed     []schemas.HookDue
+	caseID     string // of what was missed
 }
 
 // empty says that nothing needs to be written. A look that is settled without a
 // trace moves the position, or it was a retry's and changed its slot.
 func (b *batch) empty() bool {
 	return len(b.events)+len(b.letters)+len(b.states)+len(b.looked) == 0 && !b.moved
+}
+
+// cases are those that a batch writes of: as a rule those that were looked at;
+// without a look, those whose state changes by itself.
+func (b *batch) cases() []string {
+	if len(b.looked) > 0 {
+		return b.looked
+	}
+	keys := make([]string, len(b.states))
+	for i := range b.states {
+		keys[i] = b.states[i].key
+	}
+	return keys
 }
 
 // settle decides what a look means and adds it to the batch. False means that
@@ -120,12 +135,13 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		next.Retry = w.recheck(r, prev, next.CaseStatus == scr.CaseClosed, now)
 		if next.Retry == nil && !r.slot && slot != nil {
 			if d.Verdict != verdictTracked {
-				w.settleJoined(b, r, d)
+				w.settleJoined(b, r, prev, d)
 				return true
 			}
 			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
 		}
 	}
+	w.settleHooks(r, prev, &next, d.Events)
 	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
 		// A value that we cannot encode is a fault of the case: it waits, and goes
 		// to the dead letters in the end.
@@ -215,17 +231,20 @@ func (w *worker) recheck(r result, prev *schemas.CaseState, closed bool, now tim
 
 // settleJoined ends a look that told nothing new while the case has a slot of
 // its own, which stands as it was written and looks again.
-func (w *worker) settleJoined(b *batch, r result, d decision) {
+func (w *worker) settleJoined(b *batch, r result, prev *schemas.CaseState, d decision) {
+	now := w.p.cfg.Now()
 	w.doneAll(r.triggers)
 	b.looked = append(b.looked, r.key)
 	b.counts = append(b.counts, counted{clientID: r.account.ClientID, verdict: d.Verdict, superseded: d.Superseded})
-	w.table.wake(r.key, laterOf(w.p.cfg.Now(), w.table.get(r.key).Retry.NotBefore)) // its wake-up may have come during this look
+	if !w.joinHooks(b, r, prev, now) {
+		w.table.wake(r.key, laterOf(now, prev.Retry.NotBefore)) // its wake-up may have come during this look
+	}
 }
 
 // worthWriting says whether a look left more than the time it was made.
 func (w *worker) worthWriting(prev, next *schemas.CaseState, v verdict) bool {
 	return v == verdictChanged || v == verdictTracked || next.Retry != nil ||
-		prev != nil && (prev.Retry != nil || prev.DeadLettered != nil)
+		prev != nil && (prev.Retry != nil || prev.DeadLettered != nil || len(prev.HooksDue) != len(next.HooksDue))
 }
 
 // publishEvents seals the events and adds their records.
@@ -275,7 +294,9 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 		// The slot stands as it was written: a trigger that joined it uses up no
 		// attempt, and neither does an account that is down.
 		w.doneAll(r.triggers)
-		w.wakeLater(r, slot, now)
+		if !w.joinHooks(b, r, prev, now) {
+			w.wakeLater(r, slot, now)
+		}
 		return
 	}
 	w.log.DebugContext(ctx, "case not read", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", f.reason, "error", r.err)
@@ -294,6 +315,9 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	next := schemas.CaseState{ClientID: r.account.ClientID, CaseID: caseOf(r.key)}
 	if prev != nil {
 		next = *prev
+	}
+	if len(r.account.WebhookTypes) > 0 || len(next.HooksDue) > 0 {
+		retry.Hooks = withHooks(next.Retry, hooksOf(r.triggers))
 	}
 	next.Retry, next.UpdatedAt = retry, now
 	b.states = append(b.states, stateChange{key: r.key, next: &next})
@@ -359,6 +383,7 @@ func (w *worker) settleExhausted(ctx context.Context, b *batch, r result, f fail
 		return
 	}
 	next := *prev
+	next.HooksDue = w.endHooks(r, prev)
 	next.Retry, next.UpdatedAt = nil, now
 	next.DeadLettered = &schemas.DeadLetterMark{At: wireTime(now), Reason: f.reason}
 	b.states = append(b.states, stateChange{key: r.key, next: &next})
@@ -379,6 +404,7 @@ func (w *worker) settleRefused(b *batch, r result) {
 	if r.slot && prev != nil {
 		b.letters = append(b.letters, w.letter(r.origin, caseOf(r.key), reasonRefused, errRefusedRecord, prev.Retry.Faults))
 		next := *prev
+		next.HooksDue = w.endHooks(r, prev)
 		next.Retry, next.UpdatedAt = nil, w.p.cfg.Now()
 		next.DeadLettered = &schemas.DeadLetterMark{At: wireTime(next.UpdatedAt), Reason: reasonRefused}
 		b.states = append(b.states, stateChange{key: r.key, next: &next})

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/sabotage"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -21,6 +22,7 @@ import (
 type stage struct {
 	t       *testing.T
 	cluster *kfake.Cluster // nil on Apache Kafka
+	dial    sabotage.Dial  // nil: over the host's network
 	seeds   []string
 	client  *kgo.Client
 	topics  Topics
@@ -36,6 +38,19 @@ const (
 
 func newStage(t *testing.T, opts ...kfake.Opt) *stage {
 	t.Helper()
+	return newStageBehind(t, nil, opts...)
+}
+
+// newVirtualStage is a stage inside a synctest bubble: its clock moves when all
+// wait.
+func newVirtualStage(t *testing.T) *stage {
+	t.Helper()
+	network := &kfake.VirtualNetwork{}
+	return newStageBehind(t, network.DialContext, kfake.Ports(9092), kfake.ListenFn(network.Listen))
+}
+
+func newStageBehind(t *testing.T, dial sabotage.Dial, opts ...kfake.Opt) *stage {
+	t.Helper()
 	topics := Topics{Inbox: "test.inbox", CaseState: "test.case-state", Status: "test.status.v1", DeadLetter: "test.dead-letter"}
 	opts = append([]kfake.Opt{
 		kfake.NumBrokers(1),
@@ -47,7 +62,9 @@ func newStage(t *testing.T, opts ...kfake.Opt) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	s := &stage{t: t, cluster: cluster, seeds: cluster.ListenAddrs(), topics: topics, prefix: "test.", source: newSource(), log: testLog(t)}
+	s := &stage{
+		t: t, cluster: cluster, dial: dial, seeds: cluster.ListenAddrs(), topics: topics, prefix: "test.", source: newSource(), log: testLog(t),
+	}
 	s.client = s.newClient()
 	return s
 }
@@ -57,14 +74,22 @@ func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
+// kafka are the options that every client needs.
+func (s *stage) kafka() []kgo.Opt {
+	opts := []kgo.Opt{kgo.SeedBrokers(s.seeds...)}
+	if s.dial != nil {
+		opts = append(opts, kgo.Dialer(s.dial))
+	}
+	return opts
+}
+
 func (s *stage) newClient(opts ...kgo.Opt) *kgo.Client {
 	s.t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(s.seeds...),
+	client, err := kgo.NewClient(append(append(s.kafka(),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(0),
 		kgo.UnknownTopicRetries(-1), // Apache Kafka knows a topic some time after it was created
-	}, opts...)...)
+	), opts...)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -75,7 +100,7 @@ func (s *stage) newClient(opts ...kgo.Opt) *kgo.Client {
 // config is the configuration of a publisher on this stage, with short pauses.
 func (s *stage) config() Config {
 	return Config{
-		Kafka:    []kgo.Opt{kgo.SeedBrokers(s.seeds...)},
+		Kafka:    s.kafka(),
 		Topics:   s.topics,
 		Prefix:   s.prefix,
 		Accounts: []Account{{ClientID: testClient, RegulatoryClass: schemas.RegulatoryClassGwG, Read: s.source.read}},

@@ -22,6 +22,7 @@ type table struct {
 	waits       map[string]slotWait // by key, of cases in states that wait, or have failed
 	quarantined map[string]bool     // cases whose state cannot be used
 	due         dueQueue
+	hooksDue    expectations
 	view        schemas.CaseStateView // used again from put to put
 	block       []byte                // likewise
 }
@@ -39,7 +40,7 @@ type slotWait struct {
 func newTable(belongs func(caseID []byte) bool) *table {
 	return &table{
 		states: newStore(), clients: make(map[string]uint64), belongs: belongs,
-		waits: make(map[string]slotWait), quarantined: make(map[string]bool),
+		waits: make(map[string]slotWait), quarantined: make(map[string]bool), hooksDue: expectations{queued: make(map[string]time.Time)},
 	}
 }
 
@@ -93,13 +94,16 @@ func (t *table) offset(key string) int64 {
 }
 
 // waiting says whether a case has a retry slot.
-func (t *table) waiting(key string) bool {
+func (t *table) waiting(key string) bool { return t.marked(key, markRetry) }
+
+// marked says whether the state of a case has a mark.
+func (t *table) marked(key string, mark uint16) bool {
 	condensed := t.condensed(key)
 	if condensed == nil {
 		return false
 	}
 	h, _ := expandHead(condensed)
-	return h.marks&markRetry != 0
+	return h.marks&mark != 0
 }
 
 var (
@@ -148,20 +152,23 @@ func (t *table) put(key, value []byte, offset int64) error {
 func (t *table) loaded() {
 	t.states.loaded()
 	t.view = schemas.CaseStateView{} // lets the last values that were read go
-	t.eachWaiting(func(key string, notBefore time.Time) {
-		t.waits[key] = slotWait{queued: true, at: notBefore}
-		t.due = append(t.due, wakeUp{at: notBefore, key: key})
+	t.eachWaiting(func(key string, state *schemas.CaseState) {
+		if state.Retry != nil {
+			t.waits[key] = slotWait{queued: true, at: state.Retry.NotBefore}
+			t.due = append(t.due, wakeUp{at: state.Retry.NotBefore, key: key})
+		}
+		t.expect(key, state.HooksDue)
 	})
 	heap.Init(&t.due)
 }
 
-// eachWaiting calls f with the cases that have a retry slot.
-func (t *table) eachWaiting(f func(key string, notBefore time.Time)) {
+// eachWaiting calls f with the cases that have a retry slot, or a webhook due.
+func (t *table) eachWaiting(f func(key string, state *schemas.CaseState)) {
 	t.states.each(func(block []byte) bool {
 		client, caseID, condensed := cutKey(block)
-		if h, _ := expandHead(condensed); h.marks&markRetry != 0 {
+		if h, _ := expandHead(condensed); h.marks&(markRetry|markHooksDue) != 0 {
 			clientID := t.names[client]
-			f(stateKey(clientID, string(caseID)), expand(clientID, string(caseID), condensed).Retry.NotBefore)
+			f(stateKey(clientID, string(caseID)), expand(clientID, string(caseID), condensed))
 		}
 		return true
 	})

@@ -310,7 +310,14 @@ func drawState(t *rapid.T, clientID, caseID string) schemas.CaseState {
 			NotBefore: rapid.OneOf(drawnTime, nearTime).Draw(t, "not before"), Reason: drawnText.Draw(t, "reason"),
 			FirstFailed: drawnTime.Draw(t, "first"), Partition: rapid.Int().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
 			Trigger: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "trigger"), Faults: rapid.Int().Draw(t, "faults"),
+			Hooks: rapid.SliceOfN(drawnTime, 0, 3).Draw(t, "hooks"),
 		}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "hooks due") {
+		s.HooksDue = append(s.HooksDue, schemas.HookDue{
+			StatusType: rapid.SampledFrom(knownStatusTypes).Draw(t, "type"), Modified: drawnTime.Draw(t, "modified"),
+			Until: rapid.OneOf(drawnTime, nearTime).Draw(t, "until"),
+		})
 	}
 	if rapid.Bool().Draw(t, "letter") {
 		s.DeadLettered = &schemas.DeadLetterMark{At: drawnTime.Draw(t, "at"), Reason: drawnText.Draw(t, "reason")}

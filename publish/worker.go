@@ -54,6 +54,7 @@ type worker struct {
 	backlog   backlog                         // retry slots that are due
 	ahead     lookahead                       // of the look-ups for them
 	forgotten time.Time                       // last search for states to forget
+	inbox     inboxWatch                      // until when all webhooks were read
 	hold      *suspects                       // outlives the worker
 	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
 }
@@ -77,7 +78,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
 		running: make(map[string]bool), waiting: make(map[string][]trigger), backlog: newBacklog(),
-		results: make(chan result), hold: hold,
+		results: make(chan result), inbox: inboxWatch{answers: make(chan inboxEnd)}, hold: hold,
 	}
 	began := time.Now()
 	if err := w.open(ctx); err != nil {
@@ -110,6 +111,7 @@ func (w *worker) work(ctx context.Context) error {
 	defer cancel()
 
 	w.hold.begin(w.p.cfg.Now())
+	w.inbox.notYet = w.p.cfg.Now().Add(inboxGrace)
 	fetched, failed := make(chan []*kgo.Record), make(chan error, 1)
 	w.spawn = func(f func(context.Context)) { background.Go(func() { f(reads) }) }
 	w.spawn(func(ctx context.Context) { w.fetch(ctx, fetched, failed) })
@@ -125,6 +127,7 @@ func (w *worker) work(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		w.startDue()
+		w.watchInbox()
 		if err := w.waitForWork(ctx, fetched, failed, answers); err != nil {
 			return err
 		}
@@ -162,6 +165,8 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 		}
 	case r := <-w.results:
 		w.finished(r)
+	case e := <-w.inbox.answers:
+		w.answered(e)
 	}
 	for {
 		select {
@@ -206,6 +211,9 @@ func (w *worker) untilDue() time.Duration {
 		if !due.IsZero() {
 			pause = min(pause, max(due.Sub(now), time.Millisecond))
 		}
+	}
+	if ask, will := w.untilWatch(now); will {
+		pause = min(pause, max(ask, time.Millisecond))
 	}
 	return pause
 }
@@ -274,6 +282,7 @@ func (w *worker) settleAll(ctx context.Context, results []result, limit int) *ba
 	}
 	if len(results) == 0 {
 		w.forgetOld(b)
+		w.judgeHooks(b, limit)
 	}
 	position, due := w.progress.pass(max(0, limit-len(results)-len(b.letters)))
 	b.letters = append(b.letters, due...)
@@ -328,8 +337,10 @@ func (w *worker) committed(ctx context.Context, b *batch) {
 		if s.next.Retry != nil {
 			w.table.wake(s.key, s.next.Retry.NotBefore)
 		}
+		w.table.expect(s.key, s.next.HooksDue)
 	}
 	w.p.metrics.committed(ctx, w.p.cfg.Now(), b)
+	w.tellMissed(ctx, b)
 	for _, key := range b.looked {
 		w.release(key)
 	}
