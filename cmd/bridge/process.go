@@ -91,10 +91,20 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 		r.config.Accounts = append(r.config.Accounts, publish.Account{
 			ClientID:        a.ClientID,
 			RegulatoryClass: schemas.RegulatoryClass(a.RegulatoryClass),
+			WebhookTypes:    a.statusTypes(),
 			Read:            client.Case,
 		})
 	}
 	return r, nil
+}
+
+// statusTypes are the status types for which the account's webhooks are on.
+func (a accountSettings) statusTypes() []schemas.StatusType {
+	types := make([]schemas.StatusType, len(a.WebhookTypes))
+	for i, t := range a.WebhookTypes {
+		types[i] = schemas.StatusType(t)
+	}
+	return types
 }
 
 // newClient makes the account's client of the API. Accounts with keys of one

@@ -119,6 +119,7 @@ type accountSettings struct {
 	Encryption      string `env:"ENCRYPTION" envDefault:"required" oneof:"required optional" desc:"required refuses an answer that is not encrypted; optional is for accounts of the test environment."`
 	RSABits         int    `env:"RSA_BITS" envDefault:"3072" oneof:"2048 3072 4096" desc:"The size of the key pair, made at start and kept in memory. One read costs 1, 5 or 15 ms of it."`
 	AllowRSA15      bool   `env:"ALLOW_RSA15" envDefault:"false" desc:"Accept answers encrypted with RSA1_5, which is open to padding oracles."`
+	WebhookTypes    list   `env:"WEBHOOK_TYPES" desc:"The status types for which Deutsche Post has webhooks switched on, separated by commas: notification, preliminary, final, cancelled. What a sweep sees first of these, and no webhook tells of within 80 minutes, is counted as a missed webhook. Without it none is expected, and none is missed."`
 	WebhookUsername string `env:"WEBHOOK_USERNAME" desc:"The user that the sender's webhooks must name. Without user and password, the sender's address is the only check."`
 	WebhookPassword secret `env:"WEBHOOK_PASSWORD" desc:"The password that the sender's webhooks must bring."`
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postident-bridge/schemas"
 )
 
 // checkField checks one setting by its tags: that it is there if it is needed,
@@ -66,6 +68,11 @@ func (l *loader) checkTogether(s settings, needs []string) {
 	}
 }
 
+// webhookTypes are the status types that have webhooks (guide 2.6).
+var webhookTypes = []string{
+	string(schemas.StatusTypeNotification), string(schemas.StatusTypePreliminary), string(schemas.StatusTypeFinal), string(schemas.StatusTypeCancelled),
+}
+
 func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs []string) {
 	name := a.variable("CLIENT_ID")
 	if a.ClientID != "" {
@@ -82,6 +89,13 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 	}
 	if a.Encryption == "required" && a.DataPassword == "" && slices.Contains(needs, roleProcess) {
 		l.wrong(a.variable("DATA_PASSWORD"), "not set")
+	}
+	for i, t := range a.WebhookTypes {
+		if !slices.Contains(webhookTypes, t) {
+			l.wrong(a.variable("WEBHOOK_TYPES"), "%q is none of %s", t, strings.Join(webhookTypes, ", "))
+		} else if slices.Contains(a.WebhookTypes[:i], t) {
+			l.wrong(a.variable("WEBHOOK_TYPES"), "%q stands there twice", t)
+		}
 	}
 	for name, user := range map[string]string{"USERNAME": a.Username, "WEBHOOK_USERNAME": a.WebhookUsername} {
 		if strings.Contains(user, ":") {

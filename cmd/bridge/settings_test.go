@@ -101,7 +101,7 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 				"BRIDGE_SHUTDOWN_DELAY=-1s", "BRIDGE_SHUTDOWN_TIMEOUT=0s",
 				"BRIDGE_ACCOUNT_1_REGULATORY_CLASS=GwG", "BRIDGE_ACCOUNT_1_ACCESS=all", "BRIDGE_ACCOUNT_1_SCOPE=some",
 				"BRIDGE_ACCOUNT_1_PAYLOAD=result", "BRIDGE_ACCOUNT_1_ENCRYPTION=off", "BRIDGE_ACCOUNT_1_RSA_BITS=1024",
-				"BRIDGE_ACCOUNT_1_ALLOW_RSA15=2",
+				"BRIDGE_ACCOUNT_1_ALLOW_RSA15=2", "BRIDGE_ACCOUNT_1_WEBHOOK_TYPES=final,progress",
 			),
 			want: []string{
 				`BRIDGE_KAFKA_BROKERS: "kafka" is not host:port`,
@@ -124,7 +124,13 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 				`BRIDGE_ACCOUNT_1_ENCRYPTION: "off" is none of required, optional`,
 				`BRIDGE_ACCOUNT_1_RSA_BITS: "1024" is none of 2048, 3072, 4096`,
 				`BRIDGE_ACCOUNT_1_ALLOW_RSA15: "2" is not true or false`,
+				`BRIDGE_ACCOUNT_1_WEBHOOK_TYPES: "progress" is none of notification, preliminary, final, cancelled`,
 			},
+		},
+		{
+			name: "a webhook type that stands there twice", needs: everything,
+			environ: complete("BRIDGE_ACCOUNT_1_WEBHOOK_TYPES=final, cancelled,final"),
+			want:    []string{`BRIDGE_ACCOUNT_1_WEBHOOK_TYPES: "final" stands there twice`},
 		},
 		{
 			name: "URLs never show, for they may hold a password", needs: everything,
