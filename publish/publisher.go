@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +90,34 @@ type Config struct {
 	balancer kgo.GroupBalancer // tests try the eager ones; cooperative-sticky stops only what moves
 }
 
+// withDefaults fills in what is not set.
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Tracer == nil {
+		c.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.ReadsPerAccount = cmp.Or(c.ReadsPerAccount, 8)
+	c.ReadDeadline = cmp.Or(c.ReadDeadline, 20*time.Second)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 217*24*time.Hour)
+	c.HookDue = cmp.Or(c.HookDue, 80*time.Minute)
+	if c.balancer == nil {
+		c.balancer = kgo.CooperativeStickyBalancer()
+	}
+	if c.retry.zero() {
+		c.retry = defaultRetryPolicy()
+		if c.FaultPauses != nil {
+			c.retry.Faults = c.FaultPauses
+		}
+	}
+	c.timings = cmp.Or(c.timings, defaultTimings())
+	return c
+}
+
 // timings of the publisher.
 type timings struct {
 	sessionTimeout     time.Duration // the time in which a dead process is noticed; most of a take-over
@@ -166,39 +195,7 @@ type Publisher struct {
 
 // New checks cfg and starts nothing.
 func New(cfg Config) (*Publisher, error) {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Tracer == nil {
-		cfg.Tracer = noop.NewTracerProvider().Tracer("")
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.ReadsPerAccount == 0 {
-		cfg.ReadsPerAccount = 8
-	}
-	if cfg.ReadDeadline == 0 {
-		cfg.ReadDeadline = 20 * time.Second
-	}
-	if cfg.ForgetAfter == 0 {
-		cfg.ForgetAfter = 217 * 24 * time.Hour
-	}
-	if cfg.HookDue == 0 {
-		cfg.HookDue = 80 * time.Minute
-	}
-	if cfg.balancer == nil {
-		cfg.balancer = kgo.CooperativeStickyBalancer()
-	}
-	if cfg.retry.zero() {
-		cfg.retry = defaultRetryPolicy()
-		if cfg.FaultPauses != nil {
-			cfg.retry.Faults = cfg.FaultPauses
-		}
-	}
-	if cfg.timings == (timings{}) {
-		cfg.timings = defaultTimings()
-	}
+	cfg = cfg.withDefaults()
 	m, err := newMetrics(cfg.Meter)
 	if err != nil {
 		return nil, err
