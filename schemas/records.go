@@ -233,6 +233,7 @@ type CaseState struct {
 	// first event of this one carries the anomaly.
 	CaseIDReused bool      `avro:"caseIdReused"`
 	HooksDue     []HookDue `avro:"hooksDue"` // changes whose webhook is still due
+	Archived     bool      `avro:"archived"` // the bridge has marked the case as archived at the source
 }
 
 // HookDue is a change that a sweep saw first, though a webhook was to tell of it.

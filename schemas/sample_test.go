@@ -176,6 +176,7 @@ func fullCaseState() CaseState {
 			{StatusType: StatusTypeFinal, Modified: at(15), Until: at(16)},
 			{StatusType: StatusTypeCancelled, Modified: at(17), Until: at(18)},
 		},
+		Archived: true,
 	}
 }
 

@@ -25,6 +25,7 @@ type CaseStateView struct {
 	UpdatedAt        int64
 	CaseIDReused     bool
 	HooksDue         []HookDueView
+	Archived         bool
 
 	retry  RetryView      // what Retry points to
 	letter DeadLetterView // what DeadLettered points to
@@ -79,7 +80,7 @@ type OptionalLong struct {
 // plainCaseState begins the values that Read knows: the single-object header of
 // the schema whose fields are spelt out below. TestViewKnowsTodaysSchema falls
 // when the schema changes; until the fields follow, every value goes the long way.
-var plainCaseState = header{0xc3, 0x01, 0x7f, 0x44, 0xb9, 0xf0, 0xf8, 0x44, 0xc8, 0xc3}
+var plainCaseState = header{0xc3, 0x01, 0x83, 0x99, 0x72, 0x92, 0x97, 0x70, 0xda, 0x8c}
 
 var viewIsOfToday = sync.OnceValue(func() bool {
 	c, err := caseStateCodec()
@@ -133,6 +134,7 @@ func (v *CaseStateView) Read(value []byte) bool {
 	v.UpdatedAt = r.long()
 	v.CaseIDReused = r.boolean()
 	v.readHooksDue(&r)
+	v.Archived = r.boolean()
 	return !r.odd && len(r.rest) == 0
 }
 

@@ -91,7 +91,7 @@ func stateOfView(v *CaseStateView) CaseState {
 		ClientID: string(v.ClientID), CaseID: string(v.CaseID), Created: timeOf(v.Created), Sequence: v.Sequence,
 		CaseStatus: string(v.CaseStatus), CaseModified: timeOf(v.CaseModified), ValidUntil: timeOf(v.ValidUntil),
 		Identifications: []IdentificationState{}, LastReadAt: timeOf(v.LastReadAt),
-		UpdatedAt: time.UnixMilli(v.UpdatedAt).UTC(), CaseIDReused: v.CaseIDReused, HooksDue: []HookDue{},
+		UpdatedAt: time.UnixMilli(v.UpdatedAt).UTC(), CaseIDReused: v.CaseIDReused, HooksDue: []HookDue{}, Archived: v.Archived,
 	}
 	if v.ReferenceID != nil {
 		s.ReferenceID = new(string(v.ReferenceID))
@@ -151,6 +151,7 @@ func drawCaseState(t *rapid.T) CaseState {
 		LastEventHash: rapid.Ptr(rapid.SliceOfN(rapid.Byte(), 0, 40), true).Draw(t, "hash"), CaseStatus: text.Draw(t, "status"),
 		CaseModified: rapid.Ptr(instant, true).Draw(t, "modified"), ValidUntil: rapid.Ptr(instant, true).Draw(t, "until"),
 		LastReadAt: rapid.Ptr(instant, true).Draw(t, "read"), UpdatedAt: instant.Draw(t, "updated"), CaseIDReused: rapid.Bool().Draw(t, "reused"),
+		Archived: rapid.Bool().Draw(t, "archived"),
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "identifications") {
 		s.Identifications = append(s.Identifications, IdentificationState{
