@@ -26,6 +26,7 @@ const (
 	markLastRead
 	markReused
 	markHooksDue
+	markArchived
 )
 
 // Marks of an identification in it.
@@ -142,6 +143,7 @@ func expand(clientID, caseID string, condensed []byte) *schemas.CaseState {
 	e := expander{b: rest}
 	s := &schemas.CaseState{
 		ClientID: clientID, CaseID: caseID, CaseStatus: h.status, UpdatedAt: h.updatedAt, CaseIDReused: h.marks&markReused != 0,
+		Archived: h.marks&markArchived != 0,
 	}
 	var created int64
 	if h.marks&markCreated != 0 {
@@ -213,6 +215,7 @@ func (c *condenser) head(v *schemas.CaseStateView, offset int64) {
 		{v.LastReadAt.Set, markLastRead},
 		{v.CaseIDReused, markReused},
 		{len(v.HooksDue) > 0, markHooksDue},
+		{v.Archived, markArchived},
 	} {
 		if m.set {
 			marks |= m.mark

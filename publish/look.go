@@ -208,20 +208,25 @@ func (w *worker) readCase(ctx context.Context, r result) result {
 		f = classify(r.err)
 		span.SetAttributes(attribute.String("error.type", f.reason))
 	}
+	w.report(ctx, r.account, r.key, f, r.err)
+	w.p.metrics.read(ctx, r.account.ClientID, f.reason, w.p.cfg.Now().Sub(r.readAt))
+	return r
+}
+
+// report tells the account how a request ended, and an operator what came of it.
+func (w *worker) report(ctx context.Context, a *account, key string, f failure, err error) {
 	now := w.p.cfg.Now()
-	if r.account.report(now, r.key, f, retryAfterOf(r.err)) {
-		if until, open := r.account.blocked(now); open {
-			w.log.WarnContext(ctx, "account is held back", "client_id", r.account.ClientID, "reason", f.reason, "next_probe", until)
+	if a.report(now, key, f, retryAfterOf(err)) {
+		if until, open := a.blocked(now); open {
+			w.log.WarnContext(ctx, "account is held back", "client_id", a.ClientID, "reason", f.reason, "next_probe", until)
 		} else {
-			w.log.InfoContext(ctx, "account answers again", "client_id", r.account.ClientID)
+			w.log.InfoContext(ctx, "account answers again", "client_id", a.ClientID)
 			w.p.bell.ring()
 		}
 	}
-	if r.account.tell(now) {
-		w.log.WarnContext(ctx, "account does not answer", "client_id", r.account.ClientID, "reason", f.reason, "for", r.account.silentFor(now))
+	if a.tell(now) {
+		w.log.WarnContext(ctx, "account does not answer", "client_id", a.ClientID, "reason", f.reason, "for", a.silentFor(now))
 	}
-	w.p.metrics.read(ctx, r.account.ClientID, f.reason, now.Sub(r.readAt))
-	return r
 }
 
 func retryAfterOf(err error) time.Duration {

@@ -33,6 +33,8 @@ type matrixRow struct {
 	older bool
 	// provoke brings a process to the step that it would not take by itself.
 	provoke func(*scene, *actor)
+	// archives: the account's closed cases are archived.
+	archives bool
 	// static: the memberships have instance ids.
 	static bool
 	// ends: the step is part of the process's end, so another one always goes on.
@@ -56,6 +58,7 @@ func matrixRows() []matrixRow {
 		{step: "decode", what: "decode a trigger: bytes that are not ours", hook: true, only: []sabotage.Fault{sabotage.NotApplied}},
 		{step: "send on", what: "produce a misplaced trigger to its own partition"},
 		{step: "read", what: "read the case from the API", hook: true},
+		{step: "archive", what: "archive closed cases at the source", hook: true, archives: true, provoke: closeCase},
 		{step: "look up", what: "fetch the parked trigger of a due retry"},
 		{step: "begin", what: "add partitions to the transaction", older: true},
 		{step: "produce", what: "produce events, letters, states and position"},
@@ -84,6 +87,9 @@ func fenceTwice(w *scene, _ *actor) {
 	}
 	w.move(matrixCases()...)
 }
+
+// closeCase closes a case, which is archived then.
+func closeCase(w *scene, _ *actor) { w.move(closingCase) }
 
 // stopBeside asks the process to stop, and waits for nothing.
 func stopBeside(_ *scene, a *actor) { a.cancel() }
@@ -117,7 +123,7 @@ type matrixCell struct {
 // returns the time from the fault until all that was waiting had been told.
 func (c matrixCell) play(w *scene) time.Duration {
 	w.t.Helper()
-	w.static = c.static
+	w.static, w.archives = c.static, c.archives
 	cases := matrixCases()
 	first := w.start("first", nil)
 	w.move(cases...)

@@ -27,12 +27,14 @@ type scene struct {
 	dial   sabotage.Dial
 	seeds  []string
 	static bool // memberships have instance ids
-	topics Topics
-	prefix string
-	names  map[[16]byte]string // of topics, by id
-	client *kgo.Client
-	log    *slog.Logger
-	base   time.Time // when the cases begin
+	// archives: closed cases are archived.
+	archives bool
+	topics   Topics
+	prefix   string
+	names    map[[16]byte]string // of topics, by id
+	client   *kgo.Client
+	log      *slog.Logger
+	base     time.Time // when the cases begin
 
 	mu     sync.Mutex
 	level  map[string]int // guarded by mu: how far each case has come
@@ -41,6 +43,7 @@ type scene struct {
 	poison []string       // guarded by mu: values that are no triggers
 	forged []string       // guarded by mu: case ids that the source does not know
 	hooked []string       // guarded by mu: cases whose hook stands in the inbox
+	stored int            // guarded by mu: how often the case that closed was archived
 
 	actors []*actor
 }
@@ -117,6 +120,13 @@ func (w *scene) newClient(opts ...kgo.Opt) *kgo.Client {
 // caseAt is a case after n changes: attempts by AutoID, each pending first and
 // cancelled then. Every n differs from n-1 in one change.
 func (w *scene) caseAt(caseID string, n int) scr.Case {
+	if caseID == closingCase {
+		at := w.base.Add(time.Minute)
+		return scr.Case{
+			CaseID: caseID, Status: scr.CaseStatus{Status: scr.CaseClosed, Created: w.base, Modified: at},
+			Identifications: []scr.Identification{{Method: scr.MethodAutoID, Primary: true, Status: scr.StatusSuccess, Created: w.base, Modified: at}},
+		}
+	}
 	c := scr.Case{CaseID: caseID, Status: scr.CaseStatus{Status: scr.CaseInProgress, Created: w.base, Modified: w.base.Add(time.Duration(n) * time.Minute)}}
 	for i := 1; i <= n; i += 2 {
 		ident := scr.Identification{
@@ -129,6 +139,27 @@ func (w *scene) caseAt(caseID string, n int) scr.Case {
 		c.Identifications = append(c.Identifications, ident)
 	}
 	return c
+}
+
+// closingCase closes with its first change.
+const closingCase = "CLOSING00001"
+
+// archiveCases is the source's side of it. A case must not go before its event is
+// on the topic.
+func (w *scene) archiveCases(caseIDs []string) []string {
+	told := w.of(w.topics.Status)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range caseIDs {
+		if id != closingCase || !slices.ContainsFunc(told, func(rec *kgo.Record) bool { return string(rec.Key) == id }) {
+			w.t.Errorf("case %s is archived, and is not closed, or not told", id)
+		}
+	}
+	w.stored++
+	if w.stored > 1 {
+		return nil // it was archived before
+	}
+	return caseIDs
 }
 
 // move lets each case change once, and tells of it with a hook.
@@ -239,6 +270,15 @@ func (w *scene) start(name string, arm func(*sabotage.Process)) *actor {
 	if w.static {
 		cfg.InstanceID = name
 	}
+	if w.archives {
+		cfg.ArchiveAfter = 4 * time.Second
+		cfg.Accounts[0].Archive = func(ctx context.Context, caseIDs []string) (archived []string, err error) {
+			if fault := a.Step(ctx, "archive", func() { archived = w.archiveCases(caseIDs) }); fault != nil {
+				return nil, &scr.UnavailableError{Err: fault}
+			}
+			return archived, nil
+		}
+	}
 	if a.publisher, err = New(cfg); err != nil {
 		w.t.Fatal(err)
 	}
@@ -345,8 +385,12 @@ func (w *scene) unsettled() string {
 	positions := w.positions()
 	for at, rec := range w.states() {
 		if at.key != schemas.BarrierKey && at.key != schemas.PositionKey && rec.Value != nil {
-			if state, err := schemas.DecodeCaseState(rec.Value); err != nil || state.Retry != nil {
+			state, err := schemas.DecodeCaseState(rec.Value)
+			if err != nil || state.Retry != nil {
 				return fmt.Sprintf("case %s waits for a retry, %v", at.key, err)
+			}
+			if w.archives && state.CaseID == closingCase && !state.Archived {
+				return "the case that closed is not archived"
 			}
 		}
 	}

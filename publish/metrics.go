@@ -24,6 +24,7 @@ type metrics struct {
 	unknown      metric.Int64Counter
 	retries      metric.Int64Counter
 	missed       metric.Int64Counter
+	archives     metric.Int64Counter
 	letters      metric.Int64Counter
 	reads        metric.Float64Histogram
 	transactions metric.Float64Histogram
@@ -60,6 +61,7 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	m.unknown = counter("postident.values.unknown", "{value}", "Methods, statuses and codes that the guide does not list, by kind.")
 	m.retries = counter("postident.retries.scheduled", "{retry}", "Durable retries written, by account, kind and reason.")
 	m.missed = counter("postident.webhooks.missed", "{webhook}", "Webhooks that were due for a change that a sweep saw first, and did not come, by account and status type.")
+	m.archives = counter("postident.cases.archived", "{case}", "Cases that were asked to be archived at the source, by account and result.")
 	m.letters = counter("postident.dead_letters", "{record}", "Triggers sent to the dead letters, by reason.")
 	m.reads = seconds("postident.case.read.duration", "Reads of a case, by account and result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
 	m.transactions = seconds("postident.transaction.duration", "Kafka transactions of the publisher, by result.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20)
@@ -137,6 +139,20 @@ func (m *metrics) begin(ctx context.Context, accounts map[string]*account) {
 			m.missed.Add(ctx, 0, missedLabels(id, t))
 		}
 	}
+}
+
+// archived counts the cases of a request: those that the answer confirms, those
+// that it does not (archived before, or gone), or all by what went wrong.
+func (m *metrics) archived(ctx context.Context, r archiveAnswer) {
+	count := func(result string, n int) {
+		m.archives.Add(ctx, int64(n), metric.WithAttributes(attribute.String("client_id", r.account.ClientID), attribute.String("result", result)))
+	}
+	if r.err != nil {
+		count(failureOf(r.err).reason, len(r.keys))
+		return
+	}
+	count("archived", r.confirmed)
+	count("not_confirmed", len(r.keys)-r.confirmed)
 }
 
 func missedLabels(clientID string, t schemas.StatusType) metric.AddOption {

@@ -40,6 +40,12 @@ type Account struct {
 	// Read reads one case. It returns the error kinds of package scr, or the
 	// context's error, and is called from many goroutines.
 	Read func(ctx context.Context, caseID string) (scr.Case, error)
+	// Archive marks closed cases as archived at the source (guide 7.6); nil leaves
+	// them as they are. Without an error all of them are archived, whether the
+	// answer confirms them or not: it lists only those that were not before. It
+	// returns the error kinds of package scr, or the context's error, and is called
+	// from many goroutines, with archiveBatch cases at most.
+	Archive func(ctx context.Context, caseIDs []string) (archived []string, err error)
 }
 
 // Config holds what a Publisher needs. Zero values take the defaults named at
@@ -71,6 +77,9 @@ type Config struct {
 	// a dead letter (default eleven, 2 h 4 min together: more than the sender of the
 	// hooks goes on for).
 	FaultPauses []time.Duration
+	// ArchiveAfter is how long the events of a closed case have been committed
+	// before the case is archived (default 24 h), in accounts that have Archive.
+	ArchiveAfter time.Duration
 	// HookDue is how long the webhook of a change that a sweep saw first may take
 	// to come (default 80 minutes: the sender's last retry comes after 75, guide 5).
 	HookDue time.Duration
@@ -104,6 +113,7 @@ func (c Config) withDefaults() Config {
 	c.ReadsPerAccount = cmp.Or(c.ReadsPerAccount, 8)
 	c.ReadDeadline = cmp.Or(c.ReadDeadline, 20*time.Second)
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, 217*24*time.Hour)
+	c.ArchiveAfter = cmp.Or(c.ArchiveAfter, 24*time.Hour)
 	c.HookDue = cmp.Or(c.HookDue, 80*time.Minute)
 	if c.balancer == nil {
 		c.balancer = kgo.CooperativeStickyBalancer()

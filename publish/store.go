@@ -186,14 +186,22 @@ func (s *store) delete(client uint64, caseID []byte) {
 // each calls f with every block, until it returns false. f must change nothing.
 func (s *store) each(f func(block []byte) bool) {
 	for i := range s.chunks {
-		for data := s.chunks[i].data; len(data) > 0; {
-			block, size, gap := cutBlock(data)
-			data = data[size:]
-			if !gap && !f(block) {
-				return
-			}
+		if !s.chunks[i].each(f) {
+			return
 		}
 	}
+}
+
+// each is store.each for one chunk, and says whether f wants more.
+func (c *chunk) each(f func(block []byte) bool) (more bool) {
+	for data := c.data; len(data) > 0; {
+		block, size, gap := cutBlock(data)
+		data = data[size:]
+		if !gap && !f(block) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *store) grow() {

@@ -270,6 +270,24 @@ func (t *table) old(before time.Time, closed func(status string) bool, limit int
 	return keys
 }
 
+// closedIn lists the closed cases in one chunk of the store that were last touched
+// before the given time and have none of the marks. The next chunk is -1 behind the
+// last one. Blocks move between chunks now and then: whoever walks over all of them
+// may meet a case twice, or not at all until the next walk.
+func (t *table) closedIn(chunk int, before time.Time, closed func(status string) bool, marks uint16) (keys []string, next int) {
+	if chunk >= len(t.states.chunks) {
+		return nil, -1
+	}
+	t.states.chunks[chunk].each(func(block []byte) bool {
+		client, caseID, condensed := cutKey(block)
+		if h, _ := expandHead(condensed); h.marks&marks == 0 && closed(h.status) && h.updatedAt.Before(before) {
+			keys = append(keys, stateKey(t.names[client], string(caseID)))
+		}
+		return true
+	})
+	return keys, chunk + 1
+}
+
 // wakeUp is one entry of the due queue.
 type wakeUp struct {
 	at  time.Time

@@ -295,6 +295,7 @@ func drawState(t *rapid.T, clientID, caseID string) schemas.CaseState {
 		Sequence: rapid.Int64().Draw(t, "sequence"), LastEventHash: rapid.Ptr(rapid.SliceOfN(rapid.Byte(), 0, 40), true).Draw(t, "hash"),
 		CaseStatus: drawnText.Draw(t, "status"), CaseModified: moment.Draw(t, "modified"), ValidUntil: moment.Draw(t, "until"),
 		LastReadAt: moment.Draw(t, "read"), UpdatedAt: drawnTime.Draw(t, "updated"), CaseIDReused: rapid.Bool().Draw(t, "reused"),
+		Archived: rapid.Bool().Draw(t, "archived"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "identifications") {
 		s.Identifications = append(s.Identifications, schemas.IdentificationState{

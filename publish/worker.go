@@ -55,6 +55,7 @@ type worker struct {
 	ahead     lookahead                       // of the look-ups for them
 	forgotten time.Time                       // last search for states to forget
 	inbox     inboxWatch                      // until when all webhooks were read
+	archive   archiver                        // of closed cases
 	hold      *suspects                       // outlives the worker
 	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
 }
@@ -78,7 +79,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
 		running: make(map[string]bool), waiting: make(map[string][]trigger), backlog: newBacklog(),
-		results: make(chan result), inbox: inboxWatch{answers: make(chan inboxEnd)}, hold: hold,
+		results: make(chan result), inbox: inboxWatch{answers: make(chan inboxEnd)}, archive: newArchiver(), hold: hold,
 	}
 	began := time.Now()
 	if err := w.open(ctx); err != nil {
@@ -128,6 +129,7 @@ func (w *worker) work(ctx context.Context) error {
 		}
 		w.startDue()
 		w.watchInbox()
+		w.startArchiving()
 		if err := w.waitForWork(ctx, fetched, failed, answers); err != nil {
 			return err
 		}
@@ -167,6 +169,8 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 		w.finished(r)
 	case e := <-w.inbox.answers:
 		w.answered(e)
+	case r := <-w.archive.answers:
+		w.archiveAnswered(ctx, r)
 	}
 	for {
 		select {
@@ -214,6 +218,9 @@ func (w *worker) untilDue() time.Duration {
 	}
 	if ask, will := w.untilWatch(now); will {
 		pause = min(pause, max(ask, time.Millisecond))
+	}
+	if w.archives() && !w.archive.asking {
+		pause = min(pause, max(w.archive.next.Sub(now), time.Millisecond))
 	}
 	return pause
 }
@@ -281,13 +288,24 @@ func (w *worker) settleAll(ctx context.Context, results []result, limit int) *ba
 		}
 	}
 	if len(results) == 0 {
-		w.forgetOld(b)
-		w.judgeHooks(b, limit)
+		w.tidy(b, limit)
 	}
 	position, due := w.progress.pass(max(0, limit-len(results)-len(b.letters)))
 	b.letters = append(b.letters, due...)
 	b.position, b.moved = position, position != w.position
 	return b
+}
+
+// tidy changes states that nobody looks at. What it does comes one at a time: a
+// case must not stand twice in one batch.
+func (w *worker) tidy(b *batch, limit int) {
+	if w.forgetOld(b); len(b.states) > 0 {
+		return
+	}
+	if w.judgeHooks(b, limit); len(b.states) > 0 {
+		return
+	}
+	w.noteArchived(b, limit)
 }
 
 // commitBatch writes the batch: events, dead letters, states and the position,
