@@ -68,6 +68,7 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 			},
 			Prefix:          s.Topics.Prefix,
 			PublishProgress: s.Publish.Progress,
+			ArchiveAfter:    s.Archive.After,
 			InstanceID:      s.Kafka.GroupInstanceID,
 			Logger:          logger,
 			Meter:           tel.Meter,
@@ -88,14 +89,31 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
 		}
 		r.clients = append(r.clients, client)
-		r.config.Accounts = append(r.config.Accounts, publish.Account{
+		account := publish.Account{
 			ClientID:        a.ClientID,
 			RegulatoryClass: schemas.RegulatoryClass(a.RegulatoryClass),
 			WebhookTypes:    a.statusTypes(),
 			Read:            client.Case,
-		})
+		}
+		if a.Archive {
+			if account.Archive, err = archiveOf(client); err != nil {
+				return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
+			}
+		}
+		r.config.Accounts = append(r.config.Accounts, account)
 	}
 	return r, nil
+}
+
+// archiveOf is the client's way to archive cases.
+func archiveOf(client any) (func(ctx context.Context, caseIDs []string) ([]string, error), error) {
+	archiver, can := client.(interface {
+		Archive(ctx context.Context, caseIDs []string) ([]string, error)
+	})
+	if !can {
+		return nil, errors.New("archive cases: this build's client cannot")
+	}
+	return archiver.Archive, nil
 }
 
 // statusTypes are the status types for which the account's webhooks are on.

@@ -26,6 +26,7 @@ type settings struct {
 	Webhook  webhookSettings  `envPrefix:"WEBHOOK_" section:"Webhooks"`
 	Admin    adminSettings    `envPrefix:"ADMIN_" section:"Administration"`
 	Publish  publishSettings  `envPrefix:"PUBLISH_" section:"Publishing"`
+	Archive  archiveSettings  `envPrefix:"ARCHIVE_" section:"Archiving"`
 	Log      logSettings      `envPrefix:"LOG_" section:"Logging"`
 	Shutdown shutdownSettings `envPrefix:"SHUTDOWN_" section:"Stopping"`
 
@@ -93,6 +94,10 @@ type publishSettings struct {
 	Progress bool `env:"PROGRESS" envDefault:"false" desc:"Publish states without a status type too (started; incomplete of basic, eid and video), as progress. The API sends no webhook for them."`
 }
 
+type archiveSettings struct {
+	After time.Duration `env:"AFTER" envDefault:"24h" desc:"How long the events of a closed case have been on their topic before the case is archived at the source, in accounts that ask for it."`
+}
+
 type logSettings struct {
 	Level  string `env:"LEVEL" envDefault:"info" oneof:"debug info warn error" desc:"The lowest level that is logged. debug includes the Kafka client's own messages."`
 	Format string `env:"FORMAT" envDefault:"json" oneof:"json text" desc:"The format of the log on standard error."`
@@ -120,6 +125,7 @@ type accountSettings struct {
 	RSABits         int    `env:"RSA_BITS" envDefault:"3072" oneof:"2048 3072 4096" desc:"The size of the key pair, made at start and kept in memory. One read costs 1, 5 or 15 ms of it."`
 	AllowRSA15      bool   `env:"ALLOW_RSA15" envDefault:"false" desc:"Accept answers encrypted with RSA1_5, which is open to padding oracles."`
 	WebhookTypes    list   `env:"WEBHOOK_TYPES" desc:"The status types for which Deutsche Post has webhooks switched on, separated by commas: notification, preliminary, final, cancelled. What a sweep sees first of these, and no webhook tells of within 80 minutes, is counted as a missed webhook. Without it none is expected, and none is missed."`
+	Archive         bool   `env:"ARCHIVE" envDefault:"false" desc:"Mark closed cases as archived at the source (guide 7.6) once their events are published, so that lists stay short. Partners cannot."`
 	WebhookUsername string `env:"WEBHOOK_USERNAME" desc:"The user that the sender's webhooks must name. Without user and password, the sender's address is the only check."`
 	WebhookPassword secret `env:"WEBHOOK_PASSWORD" desc:"The password that the sender's webhooks must bring."`
 }

@@ -57,6 +57,7 @@ func (l *loader) checkTogether(s settings, needs []string) {
 	l.checkRoots(envPrefix+"SCHEMA_REGISTRY_CA", s.Schemas.Registry.CA)
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
 	l.checkDuration(envPrefix+"SHUTDOWN_TIMEOUT", s.Shutdown.Timeout)
+	l.checkDuration(envPrefix+"ARCHIVE_AFTER", s.Archive.After)
 	l.checkAddr(envPrefix+"WEBHOOK_ADDR", s.Webhook.Addr)
 	l.checkAddr(envPrefix+"ADMIN_ADDR", s.Admin.Addr)
 	if s.Webhook.Addr == s.Admin.Addr && !strings.HasSuffix(s.Admin.Addr, ":0") {
@@ -89,6 +90,9 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 	}
 	if a.Encryption == "required" && a.DataPassword == "" && slices.Contains(needs, roleProcess) {
 		l.wrong(a.variable("DATA_PASSWORD"), "not set")
+	}
+	if a.Archive && a.Access == "partner" {
+		l.wrong(a.variable("ARCHIVE"), "a partner cannot archive")
 	}
 	for i, t := range a.WebhookTypes {
 		if !slices.Contains(webhookTypes, t) {

@@ -101,6 +101,7 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 				"BRIDGE_SHUTDOWN_DELAY=-1s", "BRIDGE_SHUTDOWN_TIMEOUT=0s",
 				"BRIDGE_ACCOUNT_1_REGULATORY_CLASS=GwG", "BRIDGE_ACCOUNT_1_ACCESS=all", "BRIDGE_ACCOUNT_1_SCOPE=some",
 				"BRIDGE_ACCOUNT_1_PAYLOAD=result", "BRIDGE_ACCOUNT_1_ENCRYPTION=off", "BRIDGE_ACCOUNT_1_RSA_BITS=1024",
+				"BRIDGE_ARCHIVE_AFTER=0s", "BRIDGE_ACCOUNT_1_ARCHIVE=2",
 				"BRIDGE_ACCOUNT_1_ALLOW_RSA15=2", "BRIDGE_ACCOUNT_1_WEBHOOK_TYPES=final,progress",
 			),
 			want: []string{
@@ -113,6 +114,7 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 				`BRIDGE_WEBHOOK_ALLOWED_IPS: "10.0.0.1,ten" is not addresses or networks (CIDR) separated by commas`,
 				`BRIDGE_WEBHOOK_TRUSTED_PROXIES: "10.0.0.0/33" is not addresses or networks (CIDR) separated by commas`,
 				`BRIDGE_ADMIN_ADDR: ":admin" is not [host]:port`,
+				`BRIDGE_ARCHIVE_AFTER: must be longer than nothing`,
 				`BRIDGE_LOG_LEVEL: "loud" is none of debug, info, warn, error`,
 				`BRIDGE_LOG_FORMAT: "xml" is none of json, text`,
 				`BRIDGE_SHUTDOWN_DELAY: "-1s" is not a duration such as 500ms, 20s or 5m`,
@@ -125,7 +127,13 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 				`BRIDGE_ACCOUNT_1_RSA_BITS: "1024" is none of 2048, 3072, 4096`,
 				`BRIDGE_ACCOUNT_1_ALLOW_RSA15: "2" is not true or false`,
 				`BRIDGE_ACCOUNT_1_WEBHOOK_TYPES: "progress" is none of notification, preliminary, final, cancelled`,
+				`BRIDGE_ACCOUNT_1_ARCHIVE: "2" is not true or false`,
 			},
+		},
+		{
+			name: "a partner that archives", needs: everything,
+			environ: complete("BRIDGE_ACCOUNT_1_ACCESS=partner", "BRIDGE_ACCOUNT_1_ARCHIVE=true"),
+			want:    []string{"BRIDGE_ACCOUNT_1_ARCHIVE: a partner cannot archive"},
 		},
 		{
 			name: "a webhook type that stands there twice", needs: everything,
@@ -233,6 +241,7 @@ func TestSettingsAreRead(t *testing.T) {
 	t.Parallel()
 	s, _, err := loadSettings(complete(append(account2("TESTTKG1"),
 		"BRIDGE_WEBHOOK_ALLOWED_IPS=10.0.0.1, 2001:db8::/32", "BRIDGE_SHUTDOWN_DELAY=5s", "BRIDGE_ACCOUNT_2_RSA_BITS=2048",
+		"BRIDGE_ARCHIVE_AFTER=36h", "BRIDGE_ACCOUNT_2_ARCHIVE=true", "BRIDGE_ACCOUNT_2_WEBHOOK_TYPES=final, cancelled",
 		"BRIDGE_PUBLISH_PROGRESS=true", "BRIDGE_KAFKA_GROUP_INSTANCE_ID=bridge-0", "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318")...), needKafka, roleWebhook, roleProcess)
 	if err != nil {
 		t.Fatal(err)
@@ -248,6 +257,7 @@ func TestSettingsAreRead(t *testing.T) {
 		"BRIDGE_KAFKA_GROUP_INSTANCE_ID=bridge-0",
 		"BRIDGE_WEBHOOK_ALLOWED_IPS=10.0.0.1,2001:db8::/32",
 		"BRIDGE_PUBLISH_PROGRESS=true",
+		"BRIDGE_ARCHIVE_AFTER=36h0m0s",
 		"BRIDGE_SHUTDOWN_DELAY=5s",
 		"BRIDGE_ACCOUNT_1_CLIENT_ID=TESTGWG1",
 		"BRIDGE_ACCOUNT_1_USERNAME=TESTGWG1.SCR",
@@ -258,6 +268,7 @@ func TestSettingsAreRead(t *testing.T) {
 		"BRIDGE_ACCOUNT_2_USERNAME=u", "BRIDGE_ACCOUNT_2_PASSWORD=p", "BRIDGE_ACCOUNT_2_DATA_PASSWORD=d",
 		"BRIDGE_ACCOUNT_2_REGULATORY_CLASS=tkg",
 		"BRIDGE_ACCOUNT_2_RSA_BITS=2048",
+		"BRIDGE_ACCOUNT_2_WEBHOOK_TYPES=final,cancelled", "BRIDGE_ACCOUNT_2_ARCHIVE=true",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
