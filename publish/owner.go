@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/membership"
 )
 
 // owner owns one inbox partition for as long as the group assigns it: it opens
@@ -349,32 +351,10 @@ func backOff(attempt int) time.Duration {
 // counts asks the group whether this process is still its member, in the
 // present generation.
 func (p *Publisher) counts(ctx context.Context) error {
-	group := p.groupClient()
-	member, generation := group.GroupMetadata()
-	if generation < 0 {
-		return errors.New("not a member of the group")
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.sessionTimeout)
 	defer cancel()
-	req := kmsg.NewPtrHeartbeatRequest()
-	req.Group = p.cfg.Prefix + "process"
-	req.MemberID, req.Generation = member, generation
-	if p.cfg.InstanceID != "" {
-		req.InstanceID = &p.cfg.InstanceID
-	}
 	// Crash point "membership": nothing is opened yet. An answer that comes late,
 	// after the membership ended, lets us open once in vain: the new owner is
 	// fenced, and takes over again.
-	resp, err := req.RequestWith(ctx, group)
-	if err != nil {
-		return fmt.Errorf("ask group: %w", err)
-	}
-	err = kerr.ErrorForCode(resp.ErrorCode)
-	if errors.Is(err, kerr.RebalanceInProgress) {
-		return nil // a member; if the partition goes, Revoked will say so
-	}
-	if err != nil {
-		return fmt.Errorf("ask group: %w", err)
-	}
-	return nil
+	return membership.Confirm(ctx, p.groupClient(), p.cfg.Prefix+"process", p.cfg.InstanceID)
 }
