@@ -127,10 +127,11 @@ func (m *metrics) begin(ctx context.Context, accounts map[string]*account) {
 			c.Add(ctx, 0, metric.WithAttributes(attribute.String(key, value)))
 		}
 	}
+	rejected := func(reason string) string { return scr.Reason(&scr.RejectedError{Reason: reason}) }
 	zero(m.letters, "reason", reasonUnreadable, reasonUnknownAccount, reasonQuarantined, reasonRefused, reasonDropped, "not_found",
-		"server_error", "connection", "timeout", "internal", rejectedReason(scr.RejectedStatus), rejectedReason(scr.RejectedTooLarge),
-		rejectedReason(scr.RejectedPlain), rejectedReason(scr.RejectedAlgorithm), rejectedReason(scr.RejectedDecrypt),
-		rejectedReason(scr.RejectedJSON), rejectedReason(scr.RejectedCase))
+		"server_error", "connection", "timeout", "internal", rejected(scr.RejectedStatus), rejected(scr.RejectedTooLarge),
+		rejected(scr.RejectedPlain), rejected(scr.RejectedAlgorithm), rejected(scr.RejectedDecrypt),
+		rejected(scr.RejectedJSON), rejected(scr.RejectedCase))
 	zero(m.lost, "reason", "recreated", "deleted", "truncated", "unreadable")
 	zero(m.takeOvers, "reason", "record_refused", "outcome_unknown", "fenced", "topic_recreated", "timeout", "error")
 	for id, a := range accounts {

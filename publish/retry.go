@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"time"
 
@@ -187,57 +186,24 @@ func classify(err error) failure {
 	var (
 		unavailable  *scr.UnavailableError
 		unauthorised *scr.UnauthorisedError
-		notYet       *scr.NotYetError
-		rejected     *scr.RejectedError
 	)
-	switch {
-	case err == nil:
+	if err == nil {
 		return failure{}
-	case errors.Is(err, context.Canceled):
-		return failure{reason: "interrupted", accountDown: true, interrupted: true}
-	case errors.As(err, &unauthorised):
-		return failure{reason: "unauthorised", accountDown: true, unauthorised: true, held: unauthorised.Held}
-	case errors.As(err, &unavailable):
-		return failure{
-			reason:      unavailableReason(unavailable),
-			accountDown: true,
-			limited:     unavailable.Status == http.StatusTooManyRequests || unavailable.RetryAfter > 0,
-		}
-	case errors.As(err, &notYet):
-		return failure{reason: "not_found"}
-	case errors.As(err, &rejected):
-		return failure{reason: rejectedReason(rejected.Reason)}
-	case isTimeout(err):
-		return failure{reason: "timeout", accountDown: true}
 	}
-	return failure{reason: "internal"}
-}
-
-func unavailableReason(err *scr.UnavailableError) string {
+	f := failure{reason: scr.Reason(err)}
 	switch {
-	case err.Status == http.StatusTooManyRequests:
-		return "rate_limited"
-	case err.Status != 0:
-		return "server_error"
-	case isTimeout(err.Err):
-		return "timeout"
-	default:
-		return "connection"
+	case errors.Is(err, context.Canceled):
+		f.accountDown, f.interrupted = true, true
+	case errors.As(err, &unauthorised):
+		f.accountDown, f.unauthorised, f.held = true, true, unauthorised.Held
+	case errors.As(err, &unavailable):
+		f.accountDown = true
+		f.limited = unavailable.Status == http.StatusTooManyRequests || unavailable.RetryAfter > 0
+	case f.reason == reasonTimeout:
+		f.accountDown = true
 	}
+	return f
 }
 
-// rejectedReason keeps the label bounded whatever package scr may say one day.
-func rejectedReason(reason string) string {
-	switch reason {
-	case scr.RejectedStatus, scr.RejectedTooLarge, scr.RejectedPlain, scr.RejectedAlgorithm,
-		scr.RejectedDecrypt, scr.RejectedJSON, scr.RejectedCase:
-		return "rejected_" + reason
-	default:
-		return "rejected"
-	}
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
-}
+// reasonTimeout is scr.Reason's word for an error that came too late.
+const reasonTimeout = "timeout"
