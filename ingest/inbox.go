@@ -63,26 +63,28 @@ func (i *Inbox) Put(ctx context.Context, triggers []Hint) error {
 		records[n] = &kgo.Record{Topic: i.topic, Key: []byte(t.CaseID), Value: value, Headers: t.Headers}
 	}
 	for batch := range slices.Chunk(records, putBatch) {
-		if err := i.put(ctx, batch); err != nil {
+		if err := produceAll(ctx, i.client, batch...); err != nil {
 			return fmt.Errorf("put triggers: %w", err)
 		}
 	}
 	return nil
 }
 
-// put writes some records. It waits beside the client, whose own contexts are no
-// way out: none ends a produce to a stopped broker in time, and one that ends
-// fails whatever others have buffered for the same partition (tried).
-func (i *Inbox) put(ctx context.Context, records []*kgo.Record) error {
+// produceAll waits beside the client for the acknowledgement of all records. The
+// client's own contexts are no way out: none ends a produce to a stopped broker in
+// time, and one that ends fails whatever others have buffered for the same
+// partition (tried).
+//
+// Crash point "put": any of the triggers may be written. Whoever put them has
+// noted nothing yet and puts them again.
+// Crash point "note cursor": the triggers are in the inbox, and the lists that
+// they came from are read once more.
+func produceAll(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	written := make(chan error, 1)
-	go func() {
-		// Crash point "write": any of the triggers may be written. Whoever put them has
-		// noted nothing yet and puts them again.
-		written <- i.client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr()
-	}()
+	go func() { written <- client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr() }()
 	select {
 	case err := <-written:
 		return err

@@ -71,10 +71,7 @@ func newRig(tb testing.TB, o rigOption) *rig {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(r.cluster.Close)
-	r.cluster.ControlKey(-1, func(kmsg.Request) (kmsg.Response, error, bool) {
-		r.cluster.KeepControl()
-		return nil, nil, r.paused.Load()
-	})
+	r.cluster.ControlKey(-1, r.hold)
 	clientOpts = append(clientOpts, kgo.SeedBrokers(r.cluster.ListenAddrs()...))
 	if r.client, err = kgo.NewClient(append(clientOpts, o.client...)...); err != nil {
 		tb.Fatal(err)
@@ -97,6 +94,12 @@ func newRig(tb testing.TB, o rigOption) *rig {
 		tb.Fatal(err)
 	}
 	return r
+}
+
+// hold answers nothing while the broker is paused.
+func (r *rig) hold(kmsg.Request) (kmsg.Response, error, bool) {
+	r.cluster.KeepControl()
+	return nil, nil, r.paused.Load()
 }
 
 // post is a webhook as POSTIDENT sends it (guide 5), with edits.
