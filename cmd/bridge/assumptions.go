@@ -89,6 +89,14 @@ func assumptionsOf(names topicNames) map[string][]topicRule {
 			},
 			unclean, size,
 		},
+		names.PollCursor: {
+			{
+				configRule{"cleanup.policy", "compact", exactly},
+				"P4",
+				"how far sweeps have come is forgotten: what was closed meanwhile waits for the reconciliation", "Set it to compact.",
+			},
+			unclean,
+		},
 		transactionLog: {{
 			configRule{"unclean.leader.election.enable", "false", exactly},
 			"P2",

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/scr"
 )
 
 // build makes and starts the parts in one straight line; each says at once how
@@ -31,6 +32,19 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		return where, err
 	}
 
+	var clients []*scr.Client // of the accounts, in their order; the roles share them
+	if slices.Contains(p.roles, rolePoll) || slices.Contains(p.roles, roleProcess) {
+		if clients, err = s.newClients(tel); err != nil {
+			return where, err
+		}
+		p.down.add("api connections", func(context.Context) error {
+			for _, c := range clients {
+				c.CloseIdleConnections()
+			}
+			return nil
+		})
+	}
+
 	var webhook *ingest.Webhook
 	if slices.Contains(p.roles, roleWebhook) {
 		client, err := kgo.NewClient(append(slices.Clone(kafka), ingest.ProducerOpts()...)...)
@@ -47,14 +61,22 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		p.ready.roles = append(p.ready.roles, roleReady{roleWebhook, webhook.Ready})
 	}
 
+	var poller *ingest.Poller
+	if slices.Contains(p.roles, rolePoll) {
+		poller, err = ingest.NewPoller(s.pollerConfig(kafka, clients, tel, p.logger))
+		if err != nil {
+			return where, err
+		}
+		p.ready.roles = append(p.ready.roles, roleReady{rolePoll, poller.Ready})
+	}
+
 	var processor *processRole
 	if slices.Contains(p.roles, roleProcess) {
-		processor, err = newProcessRole(s, kafka, tel, p.logger)
+		processor, err = newProcessRole(s, kafka, clients, tel, p.logger)
 		if err != nil {
 			return where, err
 		}
 		processor.config.FaultPauses = p.faultPauses
-		p.down.add("api connections", processor.close)
 		p.ready.roles = append(p.ready.roles, roleReady{roleProcess, processor.Ready})
 	}
 
@@ -68,6 +90,9 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 			return where, err
 		}
 		p.start(ctx, "cluster watch", watch.Run)
+	}
+	if poller != nil {
+		p.start(ctx, rolePoll, poller.Run)
 	}
 	if processor != nil {
 		p.start(ctx, roleProcess, processor.Run)

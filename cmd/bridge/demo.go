@@ -191,7 +191,7 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 		envPrefix+"KAFKA_BROKERS="+strings.Join(d.seeds, ","),
 		envPrefix+"WEBHOOK_ADDR=127.0.0.1:0",
 		envPrefix+"ADMIN_ADDR=127.0.0.1:0",
-	), needKafka, roleWebhook, roleProcess)
+	), append([]string{needKafka}, allRoles...)...)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (d *demo) createTopics(ctx context.Context) error {
 	return err
 }
 
-// startBridge runs both roles in this process, as `bridge run` does, and
+// startBridge runs all roles in this process, as `bridge run` does, and
 // returns when they serve.
 func (d *demo) startBridge(ctx context.Context, s settings, fail context.CancelCauseFunc, logger *slog.Logger) error {
 	serving := make(chan addresses, 1)

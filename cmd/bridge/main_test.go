@@ -170,7 +170,7 @@ func TestWrongUseExits2(t *testing.T) {
 		{"argument where none belongs", "version now", `unknown command "now" for "bridge version"`},
 		{"group without a verb", "topics", "Available Commands:"},
 		{"group with an unknown verb", "schemas delete", `unknown command "delete" for "bridge schemas"`},
-		{"unknown role", "run --roles webhook,poll", `--roles: "poll" is none of webhook, process`},
+		{"unknown role", "run --roles webhook,sweep", `--roles: "sweep" is none of webhook, poll, process`},
 		{"role twice", "run --roles webhook,webhook", "--roles: webhook is named twice"},
 		{"no role", "run --roles=", "--roles: none named"},
 		{"partitions", "topics check --partitions 0", "must be at least 1"},

@@ -102,7 +102,14 @@ func registerEverything(t *testing.T, meter metric.Meter) {
 		t.Fatal(err)
 	}
 	webhook.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) // its answers are counted by themselves
-	role, err := newProcessRole(&s, nil, tel, slog.New(slog.DiscardHandler))
+	clients, err := s.newClients(tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ingest.NewPoller(s.pollerConfig(nil, clients, tel, slog.New(slog.DiscardHandler))); err != nil {
+		t.Fatal(err)
+	}
+	role, err := newProcessRole(&s, nil, clients, tel, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,4 +155,11 @@ func (m *touchingMeter) Float64Histogram(name string, o ...metric.Float64Histogr
 		h.Record(context.Background(), 1)
 	}
 	return h, err
+}
+
+func (m *touchingMeter) Float64ObservableGauge(name string, o ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	return m.Meter.Float64ObservableGauge(name, append(o, metric.WithFloat64Callback(func(_ context.Context, to metric.Float64Observer) error {
+		to.Observe(1)
+		return nil
+	}))...)
 }

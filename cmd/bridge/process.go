@@ -46,7 +46,6 @@ type processRole struct {
 	subject  string
 	registry *schemas.Registry // nil without one
 	register bool
-	clients  []*scr.Client
 	logger   *slog.Logger
 
 	mu        sync.Mutex
@@ -55,7 +54,7 @@ type processRole struct {
 }
 
 // newProcessRole makes everything that needs no network.
-func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.Logger) (*processRole, error) {
+func newProcessRole(s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *telemetry, logger *slog.Logger) (*processRole, error) {
 	names := namesOfTopics(s.Topics.Prefix)
 	r := &processRole{
 		subject:  schemas.Subject(names.Status),
@@ -82,38 +81,19 @@ func newProcessRole(s *settings, kafka []kgo.Opt, tel *telemetry, logger *slog.L
 		}
 		r.registry = registry
 	}
-	keys := make(map[int]*scr.Key)
-	for _, a := range s.Accounts {
-		client, err := a.newClient(s.SCR.BaseURL, keys, tel)
-		if err != nil {
-			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
-		}
-		r.clients = append(r.clients, client)
+	for i, a := range s.Accounts {
 		account := publish.Account{
 			ClientID:        a.ClientID,
 			RegulatoryClass: schemas.RegulatoryClass(a.RegulatoryClass),
 			WebhookTypes:    a.statusTypes(),
-			Read:            client.Case,
+			Read:            clients[i].Case,
 		}
 		if a.Archive {
-			if account.Archive, err = archiveOf(client); err != nil {
-				return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
-			}
+			account.Archive = clients[i].Archive
 		}
 		r.config.Accounts = append(r.config.Accounts, account)
 	}
 	return r, nil
-}
-
-// archiveOf is the client's way to archive cases.
-func archiveOf(client any) (func(ctx context.Context, caseIDs []string) ([]string, error), error) {
-	archiver, can := client.(interface {
-		Archive(ctx context.Context, caseIDs []string) ([]string, error)
-	})
-	if !can {
-		return nil, errors.New("archive cases: this build's client cannot")
-	}
-	return archiver.Archive, nil
 }
 
 // statusTypes are the status types for which the account's webhooks are on.
@@ -123,6 +103,40 @@ func (a accountSettings) statusTypes() []schemas.StatusType {
 		types[i] = schemas.StatusType(t)
 	}
 	return types
+}
+
+// pollerConfig turns the settings into what the poller needs.
+func (s *settings) pollerConfig(kafka []kgo.Opt, clients []*scr.Client, tel *telemetry, logger *slog.Logger) ingest.PollerConfig {
+	names := namesOfTopics(s.Topics.Prefix)
+	accounts := make([]ingest.PollAccount, len(s.Accounts))
+	for i, a := range s.Accounts {
+		accounts[i] = ingest.PollAccount{ClientID: a.ClientID, List: clients[i].Cases}
+	}
+	return ingest.PollerConfig{
+		Kafka:    kafka,
+		Inbox:    names.Inbox,
+		Cursor:   names.PollCursor,
+		Group:    s.Topics.Prefix + "poll",
+		Accounts: accounts,
+		Plan: ingest.SweepPlan{
+			Closed: s.Poll.Closed, Open: s.Poll.Open, Reconcile: s.Poll.Reconcile, Overlap: s.Poll.Overlap, Past: s.Poll.Past,
+		},
+		Logger: logger,
+		Meter:  tel.Meter,
+	}
+}
+
+// newClients makes the clients of the accounts, in their order.
+func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
+	keys := make(map[int]*scr.Key)
+	clients := make([]*scr.Client, len(s.Accounts))
+	for i, a := range s.Accounts {
+		var err error
+		if clients[i], err = a.newClient(s.SCR.BaseURL, keys, tel); err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
+		}
+	}
+	return clients, nil
 }
 
 // newClient makes the account's client of the API. Accounts with keys of one
@@ -187,13 +201,6 @@ func (r *processRole) Ready(ctx context.Context) error {
 	default:
 		return errors.New("starting")
 	}
-}
-
-func (r *processRole) close(context.Context) error {
-	for _, c := range r.clients {
-		c.CloseIdleConnections()
-	}
-	return nil
 }
 
 // awaitEncoder asks the registry until it answers with an id. The encoder needs

@@ -14,27 +14,29 @@ import (
 // The roles of a process. Any number of processes may have each.
 const (
 	roleWebhook = "webhook" // takes webhooks and writes triggers to the inbox
+	rolePoll    = "poll"    // reads the lists of cases and writes triggers to the inbox
 	roleProcess = "process" // reads cases and publishes their changes
 )
 
-var allRoles = []string{roleWebhook, roleProcess}
+var allRoles = []string{roleWebhook, rolePoll, roleProcess}
 
 func (m *Main) runCommand() *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the bridge: take webhooks and publish events",
+		Short: "Run the bridge: take webhooks, sweep lists, publish events",
 		Long: `Runs the bridge until it is told to stop (SIGINT, SIGTERM).
 
 The role webhook takes webhooks at /webhooks/<clientId> and answers 200 once Kafka
-has acknowledged the trigger. The role process reads the cases and publishes
-their changes. A process may have one or both; start as many as you like.
+has acknowledged the trigger. The role poll lists cases of its accounts again and
+again, for what no webhook told. The role process reads the cases and publishes
+their changes. A process may have any of them; start as many as you like.
 
 /livez, /readyz and /metrics are served at BRIDGE_ADMIN_ADDR. Settings come from
 the environment: 'bridge config' shows them, docs/configuration.md explains them.`,
 		Example: `  bridge run
   bridge run --roles webhook      only take webhooks
-  bridge run --roles process      only read cases and publish`,
+  bridge run --roles poll,process    read lists and cases, and publish`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkRoles(roles); err != nil {
@@ -87,7 +89,7 @@ func (s *settings) cautions(roles []string) []mistake {
 		if slices.Contains(roles, roleWebhook) && a.WebhookUsername == "" {
 			out = append(out, mistake{a.variable("WEBHOOK_USERNAME"), "not set: the sender's address is the only check of this account's webhooks"})
 		}
-		if !slices.Contains(roles, roleProcess) {
+		if !slices.Contains(roles, rolePoll) && !slices.Contains(roles, roleProcess) {
 			continue
 		}
 		if a.Encryption == "optional" {

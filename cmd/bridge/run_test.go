@@ -109,7 +109,7 @@ func TestSimulateAndRun(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, bridge.stderr.bytes())
 	}
 	logs := string(bridge.stderr.bytes())
-	for _, want := range []string{`"msg":"bridge started"`, `"msg":"bridge stopping"`, `"roles":["webhook","process"]`} {
+	for _, want := range []string{`"msg":"bridge started"`, `"msg":"bridge stopping"`, `"roles":["webhook","poll","process"]`} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("%s is not in the log:\n%s", want, logs)
 		}

@@ -25,6 +25,7 @@ type settings struct {
 	SCR      scrSettings      `envPrefix:"SCR_" section:"SCR-Ident API"`
 	Webhook  webhookSettings  `envPrefix:"WEBHOOK_" section:"Webhooks"`
 	Admin    adminSettings    `envPrefix:"ADMIN_" section:"Administration"`
+	Poll     pollSettings     `envPrefix:"POLL_" section:"Sweeps"`
 	Publish  publishSettings  `envPrefix:"PUBLISH_" section:"Publishing"`
 	Archive  archiveSettings  `envPrefix:"ARCHIVE_" section:"Archiving"`
 	Log      logSettings      `envPrefix:"LOG_" section:"Logging"`
@@ -90,6 +91,14 @@ type adminSettings struct {
 	Addr string `env:"ADDR" envDefault:":9090" desc:"Where /livez, /readyz and /metrics are served. Not for the public."`
 }
 
+type pollSettings struct {
+	Closed    time.Duration `env:"CLOSED_EVERY" envDefault:"1m" desc:"How often the cases are listed that were closed since the last time. 0 leaves one request a day, which keeps the account in use: Deutsche Post switches accounts off that are not used for 120 days."`
+	Open      time.Duration `env:"OPEN_EVERY" envDefault:"5m" desc:"How often all open cases are listed: the only way to see a change inside an open case that no webhook tells of. 0 for never."`
+	Reconcile time.Duration `env:"RECONCILE_EVERY" envDefault:"24h" desc:"How often every visible case is listed, archived ones too, spread over three quarters of the time. 0 for never."`
+	Overlap   time.Duration `env:"OVERLAP" envDefault:"5m" desc:"How far a list of closed cases goes back behind the last one, for what shows late. By how much the API's clock is behind is added."`
+	Past      time.Duration `env:"PAST" envDefault:"3600h" desc:"How far back cases are visible: the account's limit of storage, 150 days at most."`
+}
+
 type publishSettings struct {
 	Progress bool `env:"PROGRESS" envDefault:"false" desc:"Publish states without a status type too (started; incomplete of basic, eid and video), as progress. The API sends no webhook for them."`
 }
@@ -113,10 +122,10 @@ type accountSettings struct {
 	// Number is the <n> of its variables.
 	Number string `env:"-"`
 
-	ClientID        string `env:"CLIENT_ID" need:"webhook process" desc:"The clientId, as the API's paths have it: capital letters and digits."`
-	Username        string `env:"USERNAME" need:"process" desc:"The API user. Often, not always, it begins with the clientId."`
-	Password        secret `env:"PASSWORD" need:"process" desc:"The API user's password."`
-	DataPassword    secret `env:"DATA_PASSWORD" desc:"The password that signs the bridge's public key (guide 7.8). Needed by the process role unless ENCRYPTION is optional."`
+	ClientID        string `env:"CLIENT_ID" need:"webhook poll process" desc:"The clientId, as the API's paths have it: capital letters and digits."`
+	Username        string `env:"USERNAME" need:"poll process" desc:"The API user. Often, not always, it begins with the clientId."`
+	Password        secret `env:"PASSWORD" need:"poll process" desc:"The API user's password."`
+	DataPassword    secret `env:"DATA_PASSWORD" desc:"The password that signs the bridge's public key (guide 7.8). Needed by the roles poll and process unless ENCRYPTION is optional."`
 	RegulatoryClass string `env:"REGULATORY_CLASS" oneof:"gwg tkg eidas standard mobility" need:"process" desc:"The account's class (guide 3). It tags the events."`
 	Access          string `env:"ACCESS" envDefault:"client" oneof:"client partner" desc:"What the account may read: client everything, partner the status only (guide 9)."`
 	Scope           string `env:"SCOPE" envDefault:"all" oneof:"all primary" desc:"Which identifications of a case are read: all, or the most progressed one. With primary, an attempt that was given up for another method is missed."`

@@ -58,6 +58,9 @@ func (l *loader) checkTogether(s settings, needs []string) {
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
 	l.checkDuration(envPrefix+"SHUTDOWN_TIMEOUT", s.Shutdown.Timeout)
 	l.checkDuration(envPrefix+"ARCHIVE_AFTER", s.Archive.After)
+	if s.Poll.Past < time.Minute {
+		l.wrong(envPrefix+"POLL_PAST", "must be a minute at least")
+	}
 	l.checkAddr(envPrefix+"WEBHOOK_ADDR", s.Webhook.Addr)
 	l.checkAddr(envPrefix+"ADMIN_ADDR", s.Admin.Addr)
 	if s.Webhook.Addr == s.Admin.Addr && !strings.HasSuffix(s.Admin.Addr, ":0") {
@@ -88,7 +91,7 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 			owner[a.ClientID] = name
 		}
 	}
-	if a.Encryption == "required" && a.DataPassword == "" && slices.Contains(needs, roleProcess) {
+	if a.Encryption == "required" && a.DataPassword == "" && (slices.Contains(needs, rolePoll) || slices.Contains(needs, roleProcess)) {
 		l.wrong(a.variable("DATA_PASSWORD"), "not set")
 	}
 	if a.Archive && a.Access == "partner" {

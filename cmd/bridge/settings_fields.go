@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // field is one setting as the struct's tags describe it, with its value.
@@ -26,6 +27,8 @@ func (f field) text() string {
 		return f.value.String()
 	}
 	switch v := f.value.Interface().(type) {
+	case time.Duration:
+		return shortDuration(v)
 	case list:
 		return strings.Join(v, ",")
 	case prefixes:
@@ -40,6 +43,19 @@ func (f field) text() string {
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// shortDuration leaves out what time.Duration writes for nothing: 24h for
+// 24h0m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // shown returns the value fit for people: secrets masked, certificates named

@@ -223,7 +223,7 @@ func (l *loader) accountNumbers(needs []string) []string {
 		}
 		return strings.Compare(a, b)
 	})
-	if len(numbers) == 0 && (slices.Contains(needs, roleWebhook) || slices.Contains(needs, roleProcess)) {
+	if len(numbers) == 0 && slices.ContainsFunc(needs, func(n string) bool { return slices.Contains(allRoles, n) }) {
 		numbers = []string{"1"}
 	}
 	return numbers

@@ -10,13 +10,14 @@ import (
 
 // topicNames are the topics that this release uses (design: topics).
 type topicNames struct {
-	Inbox, CaseState, Status, DeadLetter string
+	Inbox, CaseState, PollCursor, Status, DeadLetter string
 }
 
 func namesOfTopics(prefix string) topicNames {
 	return topicNames{
 		Inbox:      prefix + "inbox",
 		CaseState:  prefix + "case-state",
+		PollCursor: prefix + "poll-cursor",
 		Status:     prefix + "status.v1",
 		DeadLetter: prefix + "dead-letter",
 	}
@@ -56,7 +57,7 @@ type topicSeen struct {
 
 // topicPlan is what the flags of `topics` say.
 type topicPlan struct {
-	Partitions       int32         // of inbox, case-state and dead-letter
+	Partitions       int32         // of inbox, case-state, poll-cursor and dead-letter
 	StatusPartitions int32         // of status.v1; 0 means Partitions
 	Replication      int16         // of all
 	StatusRetention  time.Duration // of status.v1; 0 means for ever
@@ -100,6 +101,7 @@ func (p topicPlan) specs(names topicNames) []topicSpec {
 	return []topicSpec{
 		{names.Inbox, p.Partitions, p.Replication, deleted(7 * day)},
 		{names.CaseState, p.Partitions, p.Replication, compacted},
+		{names.PollCursor, p.Partitions, p.Replication, compacted},
 		{names.Status, status, p.Replication, deleted(p.StatusRetention)},
 		{names.DeadLetter, p.Partitions, p.Replication, deleted(30 * day)},
 	}

@@ -29,6 +29,7 @@ func TestTopicsApply(t *testing.T) {
 	want := `TOPIC                  PARTITIONS  REPLICATION  RESULT
 postident.inbox        12          1            created
 postident.case-state   12          1            created
+postident.poll-cursor  12          1            created
 postident.status.v1    12          1            created
 postident.dead-letter  12          1            created
 `
@@ -38,6 +39,7 @@ postident.dead-letter  12          1            created
 	for topic, configs := range map[string]map[string]string{
 		"postident.inbox":       {"cleanup.policy": "delete", "retention.ms": "604800000", "min.insync.replicas": "1"},
 		"postident.case-state":  {"cleanup.policy": "compact", "segment.bytes": "16777216", "delete.retention.ms": "3600000"},
+		"postident.poll-cursor": {"cleanup.policy": "compact", "segment.bytes": "16777216"},
 		"postident.status.v1":   {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
 		"postident.dead-letter": {"cleanup.policy": "delete", "retention.ms": "2592000000"},
 	} {
@@ -53,7 +55,7 @@ postident.dead-letter  12          1            created
 	}
 
 	again := runMain(t, environ, "topics", "apply", "--replication", "1")
-	if again.code != exitDone || strings.Contains(again.stdout, "created") || strings.Count(again.stdout, "ok\n") != 4 {
+	if again.code != exitDone || strings.Contains(again.stdout, "created") || strings.Count(again.stdout, "ok\n") != 5 {
 		t.Errorf("apply again: exit %d\n%s", again.code, again.stdout)
 	}
 	if check := runMain(t, environ, "topics", "check", "--replication", "1"); check.code != exitDone {
@@ -100,7 +102,7 @@ func TestTopicsCheckFindsAWrongPartitionCount(t *testing.T) {
 	if err := json.Unmarshal([]byte(asJSON.stdout), &results); err != nil {
 		t.Fatal(err)
 	}
-	if asJSON.code != exitFailed || len(results) != 4 || len(results[1].Differences) != 3 || len(results[0].Differences) != 0 {
+	if asJSON.code != exitFailed || len(results) != 5 || len(results[1].Differences) != 3 || len(results[0].Differences) != 0 {
 		t.Errorf("json: exit %d, %+v", asJSON.code, results)
 	}
 }
@@ -109,7 +111,7 @@ func TestTopicsCheckChangesNothing(t *testing.T) {
 	t.Parallel()
 	broker, environ := startBroker(t)
 	got := runMain(t, environ, "topics", "check")
-	if got.code != exitFailed || strings.Count(got.stdout, "topic is missing, should be there") != 4 {
+	if got.code != exitFailed || strings.Count(got.stdout, "topic is missing, should be there") != 5 {
 		t.Errorf("exit %d\n%s", got.code, got.stdout)
 	}
 	if broker.TopicInfo("postident.inbox") != nil {
@@ -134,7 +136,7 @@ func TestMissingTwinHasTheSamePartitions(t *testing.T) {
 	for _, s := range missing(specs, names, map[string]topicSeen{names.Inbox: {Partitions: 6}, names.DeadLetter: {}}) {
 		got[s.Name] = s.Partitions
 	}
-	if diff := cmp.Diff(map[string]int32{names.CaseState: 6, names.Status: 3}, got); diff != "" {
+	if diff := cmp.Diff(map[string]int32{names.CaseState: 6, names.PollCursor: 12, names.Status: 3}, got); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 }
@@ -215,7 +217,7 @@ func TestCompareTopics(t *testing.T) {
 			}
 		})
 	}
-	if got := (topicPlan{Partitions: 1, Replication: 1, StatusRetention: time.Hour}).specs(names)[2].Configs[1].Value; got != "3600000" {
+	if got := (topicPlan{Partitions: 1, Replication: 1, StatusRetention: time.Hour}).specs(names)[3].Configs[1].Value; got != "3600000" {
 		t.Errorf("--status-retention 1h: retention.ms %s", got)
 	}
 }
