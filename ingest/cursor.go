@@ -61,74 +61,98 @@ func (c *Cursors) Write(ctx context.Context, key string, cursor schemas.PollCurs
 // read. It reads the partition where such keys stand, up to its end at the time
 // of the call.
 func (c *Cursors) Read(ctx context.Context, key string) (*schemas.PollCursor, error) {
-	admin := kadm.NewClient(c.client)
-	// Crash point "read cursor": nothing is begun yet.
-	ends, err := admin.ListEndOffsets(ctx, c.topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	found, err := c.read(ctx, func(partitions int) []int32 { return []int32{partitionOf(key, partitions)} })
 	if err != nil {
-		return nil, fmt.Errorf("read cursor: %w", err)
-	}
-	partition := partitionOf(key, len(ends[c.topic]))
-	end, ok := ends.Lookup(c.topic, partition)
-	if !ok {
-		return nil, fmt.Errorf("read cursor: no partition %d", partition)
-	}
-	starts, err := admin.ListStartOffsets(ctx, c.topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read cursor: %w", err)
-	}
-	if start, ok := starts.Lookup(c.topic, partition); !ok || start.Offset >= end.Offset {
-		return nil, nil //nolint:nilnil // no cursor is an answer
-	}
-	value, err := c.newest(ctx, key, partition, end.Offset)
-	if err != nil || value == nil {
 		return nil, err
 	}
-	cursor, err := schemas.DecodePollCursor(value)
-	if err != nil {
-		c.log.WarnContext(ctx, "cursor cannot be read, going on without it", slog.String("key", key), slog.Any("error", err))
-		return nil, nil //nolint:nilnil // as above
+	if cursor, ok := found[key]; ok {
+		return &cursor, nil
 	}
-	return &cursor, nil
+	return nil, nil //nolint:nilnil // that there is none is an answer
 }
 
-// newest is the value of the last record with a key before the end of a
-// partition, which is not empty.
-func (c *Cursors) newest(ctx context.Context, key string, partition int32, end int64) ([]byte, error) {
+// All gives every cursor that can be read, by its key, as of the time of the
+// call.
+func (c *Cursors) All(ctx context.Context) (map[string]schemas.PollCursor, error) {
+	return c.read(ctx, func(partitions int) []int32 {
+		all := make([]int32, partitions)
+		for i := range all {
+			all[i] = int32(i) //nolint:gosec // a partition
+		}
+		return all
+	})
+}
+
+// read gives the cursors of some of the partitions.
+func (c *Cursors) read(ctx context.Context, choose func(partitions int) []int32) (map[string]schemas.PollCursor, error) {
+	admin := kadm.NewClient(c.client)
+	// Crash point "read cursor": nothing is begun yet.
+	starts, err := admin.ListStartOffsets(ctx, c.topic)
+	if err = errors.Join(err, starts.Error()); err != nil {
+		return nil, fmt.Errorf("read cursors: %w", err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, c.topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return nil, fmt.Errorf("read cursors: %w", err)
+	}
+	left := make(map[int32]int64) // the ends of what is not read yet
+	for _, partition := range choose(len(ends[c.topic])) {
+		start, _ := starts.Lookup(c.topic, partition)
+		if end, ok := ends.Lookup(c.topic, partition); ok && end.Offset > start.Offset {
+			left[partition] = end.Offset
+		}
+	}
+	values, err := c.newest(ctx, left)
+	if err != nil {
+		return nil, fmt.Errorf("read cursors: %w", err)
+	}
+	found := make(map[string]schemas.PollCursor)
+	for key, value := range values {
+		cursor, err := schemas.DecodePollCursor(value)
+		if err != nil {
+			c.log.WarnContext(ctx, "cursor cannot be read, going on without it", slog.String("key", key), slog.Any("error", err))
+			continue
+		}
+		found[key] = cursor
+	}
+	return found, nil
+}
+
+// newest reads partitions up to their ends, and gives the last value of each key.
+// Cursors are never deleted, so the last record before an end is there: compaction
+// keeps the newest of each key.
+func (c *Cursors) newest(ctx context.Context, left map[int32]int64) (map[string][]byte, error) {
+	values := make(map[string][]byte)
+	if len(left) == 0 {
+		return values, nil
+	}
+	from := make(map[int32]kgo.Offset)
+	for partition := range left {
+		from[partition] = kgo.NewOffset().AtStart()
+	}
 	reader, err := kgo.NewClient(append(append([]kgo.Opt(nil), c.kafka...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: {partition: kgo.NewOffset().AtStart()}}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: from}),
 		kgo.FetchMaxWait(200*time.Millisecond),
 	)...)
 	if err != nil {
-		return nil, fmt.Errorf("read cursor: %w", err)
+		return nil, err
 	}
 	defer reader.Close()
-	var value []byte
-	for {
+	for len(left) > 0 {
 		fetches := reader.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return nil, fmt.Errorf("read cursor: %w", err)
+		if err := fetches.Err(); err != nil {
+			return nil, err
 		}
-		for _, e := range fetches.Errors() {
-			return nil, fmt.Errorf("read cursor: %w", e.Err)
-		}
-		reached := int64(-1)
 		fetches.EachRecord(func(rec *kgo.Record) {
-			if reached = rec.Offset; reached < end && string(rec.Key) == key {
-				value = rec.Value
+			if end, reading := left[rec.Partition]; reading {
+				values[string(rec.Key)] = rec.Value
+				if rec.Offset >= end-1 {
+					delete(left, rec.Partition)
+				}
 			}
 		})
-		// Cursors are never deleted, so the last record before the end is there:
-		// compaction keeps the newest of each key.
-		if reached >= end-1 {
-			return value, nil
-		}
 	}
+	return values, nil
 }
 
 // partitionOf is where the records of a key stand, by Java's partitioner.

@@ -135,6 +135,7 @@ type pollRig struct {
 	meters  *sdkmetric.MeterProvider
 	plan    ingest.SweepPlan
 	topics  map[[16]byte]string // by id
+	begin   time.Time
 
 	mu sync.Mutex
 	by []string // guarded by mu: who made the requests
@@ -166,7 +167,7 @@ func newPollRig(t *testing.T) *pollRig {
 	}
 	reader := sdkmetric.NewManualReader()
 	return &pollRig{
-		t: t, rig: broker, topics: topics, logs: &bytes.Buffer{},
+		t: t, rig: broker, topics: topics, begin: time.Now(), logs: &bytes.Buffer{},
 		metrics: reader, meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),
 		plan: ingest.SweepPlan{
 			Closed: time.Minute, Open: 5 * time.Minute, Reconcile: 24 * time.Hour, Overlap: 5 * time.Minute, Past: 90 * 24 * time.Hour,

@@ -45,13 +45,14 @@ type sweep struct {
 // request is what is to be asked for next.
 type request struct {
 	window      window
+	axis        axis
 	from, until time.Time // as they are sent
 	filter      scr.Filter
 }
 
 // next is the next request of a sweep that is not done.
 func (s *sweep) next(b bounds) request {
-	r := request{window: s.walk.next()}
+	r := request{window: s.walk.next(), axis: s.kind.axis()}
 	r.from, r.until = b.ask(r.window, s.walk.unbounded(r.window), s.exact)
 	switch s.kind {
 	case SweepOpen:
@@ -61,12 +62,20 @@ func (s *sweep) next(b bounds) request {
 	case SweepReconcile, sweepBackfill:
 		r.filter = scr.Filter{New: true, InProgress: true, Closed: true, Archived: true}
 	}
-	if s.kind.axis() == byClosed {
+	if r.axis == byClosed {
 		r.filter.ClosedFrom, r.filter.ClosedUntil = r.from, r.until
 	} else {
 		r.filter.CreatedFrom, r.filter.CreatedUntil = r.from, r.until
 	}
 	return r
+}
+
+// sees takes in what one case of the answer shows of the API's bounds. It says
+// whether the case is of the first second of a window of one second, which
+// answered has to be told.
+func (r request) sees(b *bounds, c *scr.Case) bool {
+	b.learn(c, r.axis, r.from, r.until)
+	return r.window.width() == second && timeOn(c, r.axis).Equal(r.window.from)
 }
 
 // step is what an answer meant for its sweep.

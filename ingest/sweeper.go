@@ -204,9 +204,7 @@ func (s *sweeper) take(f *found, sweep *sweep, r request, l scr.Listed) {
 		f.hints = append(f.hints, s.hint(l.CaseID)) // the worker reads the case, and knows what to do
 		return
 	}
-	axis := sweep.kind.axis()
-	s.bounds.learn(&l.Case, axis, r.from, r.until)
-	if r.window.width() == second && timeOn(&l.Case, axis).Equal(r.window.from) {
+	if r.sees(&s.bounds, &l.Case) {
 		f.second = append(f.second, l.CaseID)
 	}
 	observed := observation.Of(l.Case, f.asked)
@@ -228,9 +226,12 @@ func (s *sweeper) take(f *found, sweep *sweep, r request, l scr.Listed) {
 }
 
 func (s *sweeper) hint(caseID string) Hint {
-	return Hint{Trigger: schemas.Trigger{
-		ClientID: s.account.ClientID, CaseID: caseID, Source: schemas.SourceSweep, ReceivedAt: s.p.cfg.Now(),
-	}}
+	return hintOf(s.account.ClientID, caseID, schemas.SourceSweep, s.p.cfg.Now())
+}
+
+// hintOf is a trigger that says no more than look at this case.
+func hintOf(clientID, caseID string, source schemas.Source, now time.Time) Hint {
+	return Hint{Trigger: schemas.Trigger{ClientID: clientID, CaseID: caseID, Source: source, ReceivedAt: now}}
 }
 
 // measured notes how far the server's clock is off.

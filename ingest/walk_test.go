@@ -60,8 +60,7 @@ func (s *server) follow(t *testing.T, sw *sweep) (listed map[string]bool, holes 
 		for _, c := range hits {
 			listed[c.id] = true
 			shown := c.shown()
-			b.learn(&shown, sw.kind.axis(), r.from, r.until)
-			if shown.Status.Created.Equal(r.window.from) {
+			if r.sees(&b, &shown) {
 				seen = append(seen, c.id)
 			}
 		}

@@ -1,0 +1,259 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"postident-bridge/internal/observation"
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// BackfillConfig is what NewBackfill needs.
+type BackfillConfig struct {
+	Account PollAccount
+	// Inbox and Cursors are where triggers and progress go; nil for a dry run,
+	// which only lists and counts.
+	Inbox   *Inbox
+	Cursors *Cursors
+	// From and Until are times of creation, From inclusive and Until exclusive,
+	// to the second.
+	From, Until time.Time
+	NewestFirst bool
+	// Waiting tells how the inbox is worked off; nil means that the backfill waits
+	// for nobody.
+	Waiting func(ctx context.Context) (Backlog, error)
+	// Tell is called after each answer; nil means nobody is told.
+	Tell   func(BackfillStatus)
+	Logger *slog.Logger     // nil means silence
+	Now    func() time.Time // nil means time.Now
+}
+
+// BackfillStatus is how far a backfill has come.
+type BackfillStatus struct {
+	schemas.Backfill
+	Resumed bool    // it goes on where an interrupted one was
+	Covered float64 // the part of its time that is done, 0 to 1
+}
+
+// Backfill lists every case of an account that was created in a span of time, and
+// writes a trigger for each. What was published already gives no second event, so
+// running it twice adds nothing. Its progress is a record in poll-cursor, written
+// once the triggers of an answer are acknowledged: an interrupted one, however it
+// ended, goes on from there.
+type Backfill struct {
+	cfg    BackfillConfig
+	bounds bounds
+	brake  brake
+	pace   pace
+}
+
+// NewBackfill checks the configuration and starts nothing.
+func NewBackfill(cfg BackfillConfig) (*Backfill, error) {
+	var errs []error
+	if cfg.Account.List == nil {
+		errs = append(errs, errors.New("account: no reader of lists"))
+	}
+	if (cfg.Inbox == nil) != (cfg.Cursors == nil) {
+		errs = append(errs, errors.New("inbox and cursors go together"))
+	}
+	if !cfg.Until.After(cfg.From) {
+		errs = append(errs, errors.New("until must be after from"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("check backfill: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Tell == nil {
+		cfg.Tell = func(BackfillStatus) {}
+	}
+	cfg.From, cfg.Until = cfg.From.UTC().Truncate(second), cfg.Until.UTC().Truncate(second)
+	return &Backfill{cfg: cfg}, nil
+}
+
+// Run lists until everything is listed or ctx ends. A backfill that has ended
+// before is not repeated: its status says when. Requests that fail are repeated
+// with back-off, but for refused credentials, which end it.
+func (b *Backfill) Run(ctx context.Context) (BackfillStatus, error) {
+	status, err := b.begin(ctx)
+	if err != nil || status.EndedAt != nil {
+		return status, err
+	}
+	from, until := status.Next, b.cfg.Until
+	if b.cfg.NewestFirst {
+		from, until = b.cfg.From, status.Next
+	}
+	s := &sweep{kind: sweepBackfill, walk: newWalk(from, until, 0), began: status.StartedAt}
+	s.walk.newestFirst = b.cfg.NewestFirst
+	for !s.walk.done() {
+		if err := b.wait(ctx); err != nil {
+			return status, err
+		}
+		err := b.request(ctx, s, &status)
+		if ctx.Err() != nil {
+			return status, context.Cause(ctx)
+		}
+		if refused := (*scr.UnauthorisedError)(nil); errors.As(err, &refused) {
+			return status, err
+		}
+		if err != nil {
+			b.brake.failed(b.cfg.Now(), err, rand.Float64()) //nolint:gosec // jitter secures nothing
+			b.cfg.Logger.WarnContext(ctx, "backfill request failed", slog.Any("error", err), slog.Time("next_request", b.brake.until))
+			continue
+		}
+		b.brake.passed()
+		b.cfg.Tell(status)
+	}
+	return status, nil
+}
+
+// begin finds out where to go on.
+func (b *Backfill) begin(ctx context.Context) (BackfillStatus, error) {
+	fresh := BackfillStatus{Backfill: schemas.Backfill{
+		From: b.cfg.From, Until: b.cfg.Until, NewestFirst: b.cfg.NewestFirst, Next: b.cfg.From, StartedAt: b.cfg.Now(),
+	}}
+	if b.cfg.NewestFirst {
+		fresh.Next = b.cfg.Until
+	}
+	if b.cfg.Cursors == nil {
+		return fresh, nil
+	}
+	cursor, err := b.cfg.Cursors.Read(ctx, b.key())
+	if err != nil {
+		return fresh, err
+	}
+	// One that went the other way has listed what this one has not.
+	if cursor == nil || cursor.Backfill == nil || cursor.Backfill.EndedAt == nil && cursor.Backfill.NewestFirst != b.cfg.NewestFirst {
+		return fresh, nil
+	}
+	resumed := BackfillStatus{Backfill: *cursor.Backfill, Resumed: true}
+	resumed.Covered = b.covered(resumed.Next)
+	return resumed, nil
+}
+
+func (b *Backfill) key() string {
+	return schemas.BackfillCursorKey(b.cfg.Account.ClientID, b.cfg.From, b.cfg.Until)
+}
+
+// covered is the part of the span on the near side of a time.
+func (b *Backfill) covered(next time.Time) float64 {
+	done := next.Sub(b.cfg.From)
+	if b.cfg.NewestFirst {
+		done = b.cfg.Until.Sub(next)
+	}
+	return float64(done) / float64(b.cfg.Until.Sub(b.cfg.From))
+}
+
+// wait waits for the brake, and for those who work the inbox off.
+func (b *Backfill) wait(ctx context.Context) error {
+	if err := pause(ctx, b.brake.holds(b.cfg.Now())); err != nil {
+		return err
+	}
+	if b.cfg.Waiting == nil {
+		return nil
+	}
+	for {
+		backlog, err := b.cfg.Waiting(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil && b.pace.admits(b.cfg.Now(), backlog) {
+			return nil
+		}
+		if err != nil {
+			b.cfg.Logger.WarnContext(ctx, "backlog of the inbox not seen", slog.Any("error", err))
+		}
+		if err := pause(ctx, paceInterval); err != nil {
+			return err
+		}
+	}
+}
+
+// request asks for one window, writes its triggers, and then notes the progress.
+func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus) error {
+	r := s.next(b.bounds)
+	var hints []Hint
+	var seen []string
+	asked := b.cfg.Now()
+	// Crash point "list": nothing is written yet; the list is read again.
+	page, err := b.cfg.Account.List(ctx, r.filter, func(l scr.Listed) {
+		if l.CaseID == "" {
+			return // counted by the client; nothing can be asked for
+		}
+		h := hintOf(b.cfg.Account.ClientID, l.CaseID, schemas.SourceBackfill, asked)
+		if l.Err == nil {
+			if r.sees(&b.bounds, &l.Case) {
+				seen = append(seen, l.CaseID)
+			}
+			h.Observation = new(observation.Of(l.Case, asked))
+		}
+		hints = append(hints, h)
+	})
+	status.Requests++
+	if rejected := (*scr.RejectedError)(nil); errors.As(err, &rejected) && rejected.Reason == scr.RejectedTooLarge && s.walk.narrow(r.window) {
+		return nil // half of it is asked for next
+	}
+	if err != nil {
+		return fmt.Errorf("list cases: %w", err)
+	}
+	outcome := s.answered(r, page.Entries, page.Partial, seen, b.bounds)
+	if outcome == stepAgain && r.window.width() > second {
+		return nil // a narrower request shows them again
+	}
+	if b.cfg.Inbox != nil {
+		if err := b.cfg.Inbox.Put(ctx, hints); err != nil {
+			return err
+		}
+	}
+	status.Cases += int64(len(hints))
+	switch outcome {
+	case stepAgain:
+		return nil
+	case stepHole:
+		status.Holes++
+		b.cfg.Logger.ErrorContext(ctx, "window holds more cases than one answer, some are missed", slog.String("kind", string(s.kind)),
+			slog.Time("from", r.window.from), slog.Time("until", r.window.until), slog.Int("hits", page.Entries))
+	case stepPassed:
+	}
+	return b.note(ctx, s, status)
+}
+
+// note moves the progress on behind a window whose triggers are in the inbox.
+func (b *Backfill) note(ctx context.Context, s *sweep, status *BackfillStatus) error {
+	now := b.cfg.Now()
+	status.Next = s.walk.from
+	if s.walk.newestFirst {
+		status.Next = s.walk.until
+	}
+	status.Covered = b.covered(status.Next)
+	if s.walk.done() {
+		status.Covered, status.EndedAt = 1, &now
+	}
+	if b.cfg.Cursors == nil {
+		return nil
+	}
+	return b.cfg.Cursors.Write(ctx, b.key(), schemas.PollCursor{
+		ClientID: b.cfg.Account.ClientID, Backfill: &status.Backfill, UpdatedAt: now,
+	})
+}
+
+// pause waits for d, or gives the reason why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
