@@ -121,6 +121,7 @@ func (a *agenda) sweep(k SweepKind, now time.Time) *sweep {
 		if a.cursor.ClosedUntil != nil {
 			from = laterOf(a.cursor.ClosedUntil.Add(-a.plan.Overlap), now.Add(-a.plan.Past))
 		}
+	case SweepOpen, sweepBackfill:
 	case SweepReconcile:
 		if a.cursor.ReconcileBegan != nil && a.cursor.ReconcileFrom != nil {
 			s.began = *a.cursor.ReconcileBegan
@@ -150,6 +151,7 @@ func (a *agenda) passed(s *sweep, r request, sent time.Time, skew, pause time.Du
 		if done {
 			a.cursor.OpenAt = new(s.began)
 		}
+	case sweepBackfill: // has a cursor of its own
 	case SweepReconcile:
 		a.cursor.ReconcileBegan, a.cursor.ReconcileFrom = new(s.began), new(s.walk.from)
 		if done {

@@ -180,7 +180,7 @@ func (b *Backfill) wait(ctx context.Context) error {
 
 // request asks for one window, writes its triggers, and then notes the progress.
 func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus) error {
-	r := s.next(b.bounds)
+	r := s.next(&b.bounds)
 	var hints []Hint
 	var seen []string
 	asked := b.cfg.Now()
@@ -205,7 +205,7 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 	if err != nil {
 		return fmt.Errorf("list cases: %w", err)
 	}
-	outcome := s.answered(r, page.Entries, page.Partial, seen, b.bounds)
+	outcome := s.answered(r, page.Entries, page.Partial, seen, &b.bounds)
 	if outcome == stepAgain && r.window.width() > second {
 		return nil // a narrower request shows them again
 	}

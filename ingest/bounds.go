@@ -27,7 +27,7 @@ const (
 
 // ask gives the bounds of the request for a window. Exact leaves the window's
 // end out, for a server whose upper bound lies inside.
-func (b bounds) ask(win window, unbounded, exact bool) (from, until time.Time) {
+func (b *bounds) ask(win window, unbounded, exact bool) (from, until time.Time) {
 	from, until = win.from, win.until
 	if !b.lower {
 		from = from.Add(-second)

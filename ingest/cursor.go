@@ -77,7 +77,7 @@ func (c *Cursors) All(ctx context.Context) (map[string]schemas.PollCursor, error
 	return c.read(ctx, func(partitions int) []int32 {
 		all := make([]int32, partitions)
 		for i := range all {
-			all[i] = int32(i) //nolint:gosec // a partition
+			all[i] = int32(i)
 		}
 		return all
 	})

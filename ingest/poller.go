@@ -165,7 +165,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 	partitions, err := p.awaitCursorTopic(ctx, client)
 	if err != nil {
-		return nil //nolint:nilerr // ctx has ended
+		return nil // ctx has ended
 	}
 	if err := p.joinGroup(partitions); err != nil {
 		return err

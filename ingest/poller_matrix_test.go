@@ -150,7 +150,7 @@ func (c matrixCell) playPoller(t *testing.T) {
 	change(0)
 	old := r.startProcess("old", api, arm)
 	if c.step == "leave poll" {
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		old.stop()
 	}
 	select {
@@ -164,11 +164,11 @@ func (c matrixCell) playPoller(t *testing.T) {
 		r.startProcess("next", api, nil)
 		eventually(t, 20*time.Second, "take-over", func() bool { return len(api.asked(since)) > 0 })
 	}
-	time.Sleep(10 * time.Minute)
+	pass(10 * time.Minute)
 	r.requestBy("")
 	old.Release()
 	change(2)
-	time.Sleep(10 * time.Minute)
+	pass(10 * time.Minute)
 	r.checkOwners()
 	want := []string{"CLOSED0", "CLOSED1", "CLOSED2", "OPEN/review pending"}
 	var got []string

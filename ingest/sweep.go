@@ -51,7 +51,7 @@ type request struct {
 }
 
 // next is the next request of a sweep that is not done.
-func (s *sweep) next(b bounds) request {
+func (s *sweep) next(b *bounds) request {
 	r := request{window: s.walk.next(), axis: s.kind.axis()}
 	r.from, r.until = b.ask(r.window, s.walk.unbounded(r.window), s.exact)
 	switch s.kind {
@@ -90,7 +90,7 @@ const (
 // answered takes an answer in: how many cases it held and whether it was partial.
 // seen are the cases of the window's first second among them, which it needs
 // where the window is one second wide. b has learnt from the answer already.
-func (s *sweep) answered(r request, hits int, partial bool, seen []string, b bounds) step {
+func (s *sweep) answered(r request, hits int, partial bool, seen []string, b *bounds) step {
 	switch {
 	case !partial && s.exact && !s.holdsShown(seen):
 		s.pass(r.window, hits)

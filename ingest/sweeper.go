@@ -136,7 +136,7 @@ type found struct {
 func (s *sweeper) request(ctx context.Context, a *agenda, kind SweepKind) error {
 	began := s.p.cfg.Now()
 	sweep := a.sweep(kind, began)
-	r := sweep.next(s.bounds)
+	r := sweep.next(&s.bounds)
 	f := found{asked: began, sums: make(map[string]uint64)}
 	// Crash point "list": nothing is written yet; the list is read again. An answer
 	// that comes to a process that slept is old: its triggers only say look again,
@@ -156,7 +156,7 @@ func (s *sweeper) request(ctx context.Context, a *agenda, kind SweepKind) error 
 		s.digests.note(caseID, sum, began)
 	}
 	s.p.metrics.listed(ctx, s.account.ClientID, kind, page.Entries, len(f.hints), f.broken)
-	switch sweep.answered(r, page.Entries, page.Partial, f.second, s.bounds) {
+	switch sweep.answered(r, page.Entries, page.Partial, f.second, &s.bounds) {
 	case stepAgain:
 		return nil
 	case stepHole:

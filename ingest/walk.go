@@ -78,8 +78,9 @@ func (w *walk) pass(win window, hits int) {
 		w.width = maxWidth // one window was enough, whatever its width
 	case hits < fewHits:
 		wider := maxWidth
-		if factor := time.Duration(min((fewHits+manyHits)/2/max(hits, 1), mostGrowth)); win.width() < maxWidth/factor {
-			wider = win.width() * factor
+		factor := min((fewHits+manyHits)/2/max(hits, 1), mostGrowth)
+		if seconds := int(win.width() / second); seconds < int(maxWidth/second)/factor {
+			wider = time.Duration(seconds*factor) * second
 		}
 		w.width = max(w.width, wider)
 	case hits > manyHits:

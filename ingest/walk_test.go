@@ -11,11 +11,10 @@ import (
 )
 
 // server answers requests for windows as the API may do it: which bounds lie
-// inside is not documented (facts 3.2), nor whether it keeps times finer than it
-// shows them.
+// inside is not documented (facts 3.2). It may keep times finer than it shows
+// them.
 type server struct {
 	lower, upper bool
-	fractions    bool
 	cases        []listedCase
 	limit        int
 }
@@ -54,7 +53,7 @@ func (s *server) follow(t *testing.T, sw *sweep) (listed map[string]bool, holes 
 		if requests > 100_000 {
 			t.Fatal("the walk does not end")
 		}
-		r := sw.next(b)
+		r := sw.next(&b)
 		hits, partial := s.list(r.from, r.until)
 		var seen []string
 		for _, c := range hits {
@@ -64,7 +63,7 @@ func (s *server) follow(t *testing.T, sw *sweep) (listed map[string]bool, holes 
 				seen = append(seen, c.id)
 			}
 		}
-		if sw.answered(r, len(hits), partial, seen, b) == stepHole {
+		if sw.answered(r, len(hits), partial, seen, &b) == stepHole {
 			holes = append(holes, r.window)
 		}
 	}
@@ -203,14 +202,14 @@ func TestWalkWithoutUpperBound(t *testing.T) {
 	w := newWalk(walkStart, walkStart.Add(time.Minute), 0)
 	w.ahead = true
 	sw := &sweep{kind: SweepClosed, walk: w}
-	r := sw.next(bounds{})
+	r := sw.next(&bounds{})
 	if !r.filter.ClosedUntil.IsZero() || !r.filter.ClosedFrom.Equal(walkStart.Add(-second)) {
 		t.Fatalf("asked for %v to %v, want one second more below and no end", r.filter.ClosedFrom, r.filter.ClosedUntil)
 	}
-	if got := sw.answered(r, 1000, true, nil, bounds{}); got != stepAgain {
+	if got := sw.answered(r, 1000, true, nil, &bounds{}); got != stepAgain {
 		t.Fatalf("a partial answer gave step %d", got)
 	}
-	r = sw.next(bounds{})
+	r = sw.next(&bounds{})
 	if want := walkStart.Add(30 * time.Second); !r.filter.ClosedUntil.Equal(want) {
 		t.Errorf("then asked until %v, want half of it, %v", r.filter.ClosedUntil, want)
 	}
@@ -224,7 +223,7 @@ func TestFilterOfEachKind(t *testing.T) {
 		SweepReconcile: {New: true, InProgress: true, Closed: true, Archived: true},
 		sweepBackfill:  {New: true, InProgress: true, Closed: true, Archived: true},
 	} {
-		got := (&sweep{kind: kind, walk: newWalk(walkStart, walkStart.Add(time.Hour), 0)}).next(bounds{lower: true}).filter
+		got := (&sweep{kind: kind, walk: newWalk(walkStart, walkStart.Add(time.Hour), 0)}).next(&bounds{lower: true}).filter
 		if kind == SweepClosed {
 			want.ClosedFrom, want.ClosedUntil = walkStart, walkStart.Add(time.Hour)
 		} else {
