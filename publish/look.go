@@ -106,6 +106,9 @@ func (w *worker) look(key string, triggers []trigger) {
 	asking := triggers[:0]
 	for _, t := range triggers {
 		if joins(prev, t.Trigger) {
+			if hastens(prev, t.Trigger) {
+				w.table.wake(key, w.p.cfg.Now())
+			}
 			w.progress.done(t.offset, nil)
 			continue
 		}
@@ -144,6 +147,14 @@ func joins(prev *schemas.CaseState, t schemas.Trigger) bool {
 	}
 	mark := prev.DeadLettered
 	return mark != nil && (t.Observation == nil || !t.Observation.Modified.After(mark.At))
+}
+
+// hastens says that a trigger which joins a slot shows a change, and the slot only
+// waits to look again: it looks now, before the change is overtaken by the next.
+// A fault of the case keeps its pauses, and an account that is down its breaker.
+func hastens(prev *schemas.CaseState, t schemas.Trigger) bool {
+	return prev.Retry != nil && prev.Retry.Kind == schemas.RetryRecheck && t.Observation != nil &&
+		t.Observation.Modified.After(timeOrZero(prev.CaseModified))
 }
 
 // newestHook is the trigger that a look answers for: of several the hook that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"postident-bridge/internal/observation"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -36,6 +37,28 @@ func TestStateThatIsTooLargeStopsNothing(t *testing.T) {
 	s.events(1)
 	if letter := s.read(s.topics.DeadLetter, count(1))[0]; string(letter.Key) != ids[0] || header(letter, "postident.error.reason") != reasonRefused {
 		t.Errorf("letter of %s for %s", letter.Key, header(letter, "postident.error.reason"))
+	}
+}
+
+// P4: what a list shows of a case that waits to be looked at again is looked at
+// now. The slot is not due for an hour, and another change would hide this one.
+func TestListHastensARecheck(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := s.config()
+	cfg.retry.Rechecks = []time.Duration{time.Hour, time.Hour, time.Hour}
+	id := inPartition(0, 1)[0]
+	s.source.show(id, 1)
+	s.run(cfg)
+	s.hook(id)
+	s.events(1)
+	s.hook(id) // tells nothing new: the case waits for an hour
+	s.awaitRetry(id)
+	s.source.show(id, 2)
+	seen := observation.Of(s.source.cases[id], time.Now())
+	s.trigger(schemas.Trigger{ClientID: testClient, CaseID: id, Source: schemas.SourceSweep, ReceivedAt: time.Now(), Observation: &seen})
+	if events := s.events(2)[id]; events[1].Status != schemas.StatusSuccess {
+		t.Errorf("the second event is %s", events[1].Status)
 	}
 }
 
