@@ -56,7 +56,9 @@ func newOperated(t *testing.T, seeds []string, pauses ...time.Duration) *operate
 			t.Error(err)
 		}
 	})
-	o.environ = append(bridgeEnviron(api.URL, accounts), localBridge("BRIDGE_KAFKA_BROKERS="+strings.Join(seeds, ","), "BRIDGE_TOPIC_PREFIX="+operatedPrefix)...)
+	o.environ = append(bridgeEnviron(api.URL, accounts), localBridge("BRIDGE_KAFKA_BROKERS="+strings.Join(seeds, ","), "BRIDGE_TOPIC_PREFIX="+operatedPrefix,
+		// What a webhook or an operator does not tell, nobody finds.
+		"BRIDGE_POLL_CLOSED_EVERY=0", "BRIDGE_POLL_OPEN_EVERY=0", "BRIDGE_POLL_RECONCILE_EVERY=0")...)
 	for i := range accounts {
 		o.environ = append(o.environ, fmt.Sprintf("BRIDGE_ACCOUNT_%d_RSA_BITS=2048", i+1))
 	}
