@@ -32,6 +32,11 @@ const (
 	// demoSettle is how long the demo waits without any new event before it
 	// takes what is missing for lost.
 	demoSettle = 10 * time.Second
+	// demoLost is the part of the webhooks that the demo loses, for the sweeps to
+	// find what they told of; demoClosed and demoOpen are how often they look.
+	demoLost   = 0.2
+	demoClosed = time.Second
+	demoOpen   = 2 * time.Second
 	// demoTrickle is how many cases a second go on starting under --serve.
 	demoTrickle = 0.5
 )
@@ -53,8 +58,8 @@ func (m *Main) demoCommand() *cobra.Command {
 API is simulated, and everything listens on free ports of this machine only.
 
 Identifications of all five methods run through the guide's status model; every
-status change that the bridge publishes is shown as it comes. At the end the
-topic is compared with the simulator's truth: nothing may be missing, double or
+status change that the bridge publishes is shown as it comes. Every fifth webhook
+is lost on purpose, and sweeps find what it told of. At the end the topic is compared with the simulator's truth: nothing may be missing, double or
 out of order. Exits 1 and says what is wrong if something is.
 
 The embedded broker is for demonstration; it is never one for production.`,
@@ -91,13 +96,12 @@ type demo struct {
 	accounts []scrsim.Account
 	simAddr  string
 	where    addresses
-	shown    atomic.Int64    // events that the view has printed
-	nudged   map[string]bool // the cases that nudge asked for
+	shown    atomic.Int64 // events that the view has printed
 }
 
 // demo plays the demo and takes everything down, newest first.
 func (m *Main) demo(ctx context.Context, f demoFlags) error {
-	d := &demo{main: m, flags: f, view: newView(m.Stdout, m.Environ, f.asJSON), nudged: make(map[string]bool)}
+	d := &demo{main: m, flags: f, view: newView(m.Stdout, m.Environ, f.asJSON)}
 	logger := slog.New(slog.NewTextHandler(d.main.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	d.down = teardown{logger: logger, limit: 15 * time.Second}
 	err := d.play(ctx, logger)
@@ -132,7 +136,7 @@ func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
 	if err != nil {
 		return whyStopped(ctx, err)
 	}
-	if err := d.view.end(&verdict, len(d.nudged)); err != nil {
+	if err := d.view.end(&verdict); err != nil {
 		return err
 	}
 	if !verdict.Clean() {
@@ -191,6 +195,8 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 		envPrefix+"KAFKA_BROKERS="+strings.Join(d.seeds, ","),
 		envPrefix+"WEBHOOK_ADDR=127.0.0.1:0",
 		envPrefix+"ADMIN_ADDR=127.0.0.1:0",
+		envPrefix+"POLL_CLOSED_EVERY="+demoClosed.String(),
+		envPrefix+"POLL_OPEN_EVERY="+demoOpen.String(),
 	), append([]string{needKafka}, allRoles...)...)
 	if err != nil {
 		return err
@@ -251,6 +257,9 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 	if err != nil {
 		return err
 	}
+	if err := sim.SetFaults(scrsim.Faults{All: scrsim.FaultSet{HookLost: demoLost}}); err != nil {
+		return err
+	}
 	d.sim = sim
 	p := &process{logger: logger, down: teardown{logger: logger, limit: 5 * time.Second}, ended: make(chan ending, 2)}
 	p.serveOn("simulated api", api, newSimulatorServer(sim))
@@ -276,9 +285,9 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 func (d *demo) startLoad() error {
 	return d.sim.StartLoad(scrsim.Load{
 		Cases: d.flags.cases, Rate: demoRate,
-		// A state stays until the bridge has seen it: without that, two changes in
-		// quick succession may show as one, as with the real API.
-		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(demoDwell), UntilSeen: true},
+		// A state stays until the bridge has seen it, and a little longer: without
+		// that, two changes in quick succession may show as one, as with the real API.
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(demoDwell), UntilSeen: true, AfterSeen: scrsim.Duration(demoDwell)},
 	})
 }
 
@@ -291,6 +300,6 @@ func (d *demo) serveOn() error {
 	}
 	return d.sim.StartLoad(scrsim.Load{
 		Cases: 1 << 30, Rate: demoTrickle,
-		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(4 * time.Second), UntilSeen: true},
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(4 * time.Second), UntilSeen: true, AfterSeen: scrsim.Duration(demoDwell)},
 	})
 }

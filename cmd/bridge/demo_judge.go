@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"postident-bridge/ingest"
 	"postident-bridge/internal/audit"
 	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
@@ -85,9 +82,6 @@ func (d *demo) finish(ctx context.Context) (audit.Verdict, error) {
 		if !d.sim.Status().Done {
 			continue
 		}
-		if err := d.nudge(ctx); err != nil {
-			return audit.Verdict{}, err
-		}
 		verdict, err := d.judge(ctx)
 		if err != nil {
 			return verdict, err
@@ -107,52 +101,9 @@ func (d *demo) settle() time.Duration {
 	return demoSettle
 }
 
-// nudge asks the bridge to look at the cases that closed without a change of an
-// identification. The API sends no webhook for those (guide 2.6), and the demo
-// wants them told all the same.
-func (d *demo) nudge(ctx context.Context) error {
-	client := &http.Client{Timeout: 3 * time.Second}
-	defer client.CloseIdleConnections()
-	for _, change := range d.sim.Truth() {
-		if change.Method != "" || change.Seen || d.nudged[change.CaseID] {
-			continue
-		}
-		accepted, err := d.webhook(ctx, client, change.ClientID, change.CaseID)
-		if err != nil {
-			return err
-		}
-		if accepted { // else again in a moment
-			d.nudged[change.CaseID] = true
-		}
-	}
-	return nil
-}
-
-// webhook brings one webhook as the sender would, and reports whether the
-// bridge answered 200.
-func (d *demo) webhook(ctx context.Context, client *http.Client, clientID, caseID string) (bool, error) {
-	body := strings.NewReader(fmt.Sprintf(`{"caseId":%q}`, caseID))
-	url := "http://" + d.where.Webhook + ingest.PathPrefix + clientID
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
-	if err != nil {
-		return false, fmt.Errorf("make webhook: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	for _, a := range d.accounts {
-		if a.ClientID == clientID {
-			req.SetBasicAuth(a.Webhook.Username, a.Webhook.Password)
-		}
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return false, fmt.Errorf("send webhook: %w", err)
-	}
-	return resp.StatusCode == http.StatusOK, resp.Body.Close()
-}
-
 // judge reads the topics from their start and judges them by the simulator's
 // truth. Every change must have its event: the simulator keeps a state until it
-// was seen, and nudge sees to the rest.
+// was seen, and sweeps find what no webhook tells.
 func (d *demo) judge(ctx context.Context) (audit.Verdict, error) {
 	changes, attempts := d.sim.Truth(), d.sim.Attempts()
 	evidence := audit.Evidence{

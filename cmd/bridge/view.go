@@ -25,6 +25,7 @@ type view struct {
 	mu     sync.Mutex
 	w      io.Writer         // guarded by mu
 	counts map[[2]string]int // guarded by mu; events by method and status type
+	swept  int               // guarded by mu; events that a sweep found
 }
 
 func newView(w io.Writer, environ []string, asJSON bool) *view {
@@ -48,7 +49,7 @@ func terminalOf(w io.Writer, environ []string) *os.File {
 }
 
 // columns is one row of the live view.
-const columns = "%-8s  %-6s  %-8s  %-12s  %-16s  %-8s  %3s  %s\n"
+const columns = "%-8s  %-6s  %-8s  %-12s  %-16s  %-7s  %3s  %-7s  %s\n"
 
 // begin says what is about to happen.
 func (v *view) begin(d *demo) error {
@@ -56,14 +57,15 @@ func (v *view) begin(d *demo) error {
 		return nil
 	}
 	return v.printf(`The whole bridge in one process: an embedded Kafka broker, a simulated SCR-Ident
-API with %d accounts, and the two roles webhook and process.
+API with %d accounts, and the roles webhook, poll and process.
 
   POSTIDENT (simulated) --webhook--> inbox --read the case--> %s
+                        --lists----> inbox --what they show-^
 
 %d cases, seed %d. Every line is one event on the topic %s.
 
 `+columns, len(d.accounts), d.names.Status, d.flags.cases, d.flags.seed, d.names.Status,
-		"TIME", "METHOD", "CLASS", "TYPE", "STATUS", "CODES", "SEQ", "CASE")
+		"TIME", "METHOD", "CLASS", "TYPE", "STATUS", "CODES", "SEQ", "SEEN BY", "CASE")
 }
 
 // shownEvent is an event as `demo --json` prints it.
@@ -75,6 +77,7 @@ type shownEvent struct {
 	Status      string    `json:"status"`
 	Codes       []int     `json:"codes"`
 	Sequence    int64     `json:"sequence"`
+	ObservedBy  string    `json:"observedBy"`
 	ClientID    string    `json:"clientId"`
 	CaseID      string    `json:"caseId"`
 }
@@ -84,7 +87,7 @@ func showEvent(at time.Time, e *schemas.StatusChanged) shownEvent {
 		PublishedAt: at.UTC(),
 		Method:      string(e.Method), Class: string(e.RegulatoryClass), Type: string(e.StatusType),
 		Status: strings.ReplaceAll(string(e.Status), "_", " "), Codes: []int{},
-		Sequence: e.Sequence, ClientID: e.ClientID, CaseID: e.CaseID,
+		Sequence: e.Sequence, ObservedBy: string(e.ObservedBy), ClientID: e.ClientID, CaseID: e.CaseID,
 	}
 	if e.Identification == nil { // the case closed without a change of an identification
 		s.Status = string(e.CaseStatus.Status)
@@ -102,6 +105,9 @@ func (v *view) event(at time.Time, e *schemas.StatusChanged) error {
 	s := showEvent(at, e)
 	v.mu.Lock()
 	v.counts[[2]string{s.Method, s.Type}]++
+	if e.ObservedBy == schemas.SourceSweep {
+		v.swept++
+	}
 	v.mu.Unlock()
 	if v.asJSON {
 		return v.line(map[string]any{"event": s})
@@ -111,7 +117,7 @@ func (v *view) event(at time.Time, e *schemas.StatusChanged) error {
 		codes[i] = strconv.Itoa(c)
 	}
 	row := fmt.Sprintf(columns, at.Local().Format(time.TimeOnly), s.Method, s.Class, s.Type, s.Status,
-		strings.Join(codes, "/"), strconv.FormatInt(s.Sequence, 10), s.CaseID)
+		strings.Join(codes, "/"), strconv.FormatInt(s.Sequence, 10), s.ObservedBy, s.CaseID)
 	return v.print(v.paint(colourOf(s), row))
 }
 
@@ -154,7 +160,7 @@ func (v *view) paint(colour, text string) string {
 }
 
 // end prints how many events there were of which kind, and the verdict last.
-func (v *view) end(verdict *audit.Verdict, nudged int) error {
+func (v *view) end(verdict *audit.Verdict) error {
 	if v.asJSON {
 		return v.line(map[string]any{"result": shownResult(verdict)})
 	}
@@ -183,15 +189,9 @@ func (v *view) end(verdict *audit.Verdict, nudged int) error {
 		}
 		b.WriteString("\n")
 	}
+	fmt.Fprintf(&b, "\n%d changes were found by sweeps of the API's lists: their webhooks were lost on purpose, or came\n"+
+		"later, or the API sends none, as for a case that closes by itself (method none).\n\n", v.swept)
 	v.mu.Unlock()
-	b.WriteString("\n")
-	if nudged > 0 {
-		cases, them := "cases", "them"
-		if nudged == 1 {
-			cases, them = "case", "it"
-		}
-		fmt.Fprintf(&b, "%d %s closed without a change of an identification (method none). The API sends no\nwebhook for that; the demo asked the bridge to look at %s.\n\n", nudged, cases, them)
-	}
 	if err := verdict.Err(); err != nil {
 		b.WriteString(v.paint(red, err.Error()+"\n"))
 	} else {

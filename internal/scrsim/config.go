@@ -188,6 +188,9 @@ type Pacing struct {
 	// UntilSeen keeps a state for which a webhook was sent at least until an
 	// unfaulted answer has shown it.
 	UntilSeen bool `json:"untilSeen,omitempty"`
+	// AfterSeen is how much longer UntilSeen keeps a state once it was seen: what a
+	// list showed is published later than what was read.
+	AfterSeen Duration `json:"afterSeen,omitempty"`
 	// MaxDwell is the most that UntilSeen adds to Dwell; 0 means 30 s.
 	MaxDwell Duration `json:"maxDwell,omitempty"`
 }

@@ -69,7 +69,8 @@ type walk struct {
 	index    int // in the heap, -1 outside
 	change   int // the last one, as index into truth
 	wait     bool
-	waiting  bool // its dwell is over, only the look at it is missing
+	waiting  bool      // its dwell is over, only the look at it is missing
+	keep     time.Time // it was seen, and stays until then
 	finished bool
 }
 
@@ -313,12 +314,14 @@ func (s *Simulator) walkOn(c *simCase, now time.Time) {
 	case w.wait && !w.waiting && !s.truth[w.change].Seen:
 		w.waiting = true
 		s.walks.reschedule(c, now.Add(time.Duration(w.pacing.MaxDwell)))
+	case w.wait && now.Before(w.keep):
+		s.walks.reschedule(c, w.keep)
 	case c.atEnd():
 		s.walks.drop(c)
 		w.finish(c)
 	default:
 		a := s.advance(c)
-		w.change, w.waiting = a.Index, false
+		w.change, w.waiting, w.keep = a.Index, false, time.Time{}
 		w.wait = w.pacing.UntilSeen && a.Hooked
 		s.walks.reschedule(c, now.Add(s.dwell(w.pacing)))
 	}

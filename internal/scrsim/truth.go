@@ -80,14 +80,18 @@ func (s *Simulator) markSeen(rep reply, list bool) {
 		p.seen.add(p.index)
 	}
 	for _, sh := range rep.shown {
-		if !s.truth[sh.change].Seen {
-			s.truth[sh.change].Seen = true
-			s.traces[sh.change].shownAt, s.traces[sh.change].byList = now, list
-			s.seen++
+		if s.truth[sh.change].Seen {
+			continue
 		}
-		if w := sh.c.walk; w != nil && w.waiting && w.change == sh.change {
-			s.walks.reschedule(sh.c, now)
-			s.wakePlayer()
+		s.truth[sh.change].Seen = true
+		s.traces[sh.change].shownAt, s.traces[sh.change].byList = now, list
+		s.seen++
+		if w := sh.c.walk; w != nil && w.wait && w.change == sh.change {
+			w.keep = now.Add(time.Duration(w.pacing.AfterSeen))
+			if w.waiting {
+				s.walks.reschedule(sh.c, w.keep)
+				s.wakePlayer()
+			}
 		}
 	}
 }
