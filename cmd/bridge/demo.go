@@ -59,8 +59,9 @@ API is simulated, and everything listens on free ports of this machine only.
 
 Identifications of all five methods run through the guide's status model; every
 status change that the bridge publishes is shown as it comes. Every fifth webhook
-is lost on purpose, and sweeps find what it told of. At the end the topic is compared with the simulator's truth: nothing may be missing, double or
-out of order. Exits 1 and says what is wrong if something is.
+is lost on purpose, and sweeps find what it told of. At the end the topic is
+compared with the simulator's truth: nothing may be missing, double or out of
+order. Exits 1 and says what is wrong if something is.
 
 The embedded broker is for demonstration; it is never one for production.`,
 		Example: `  bridge demo

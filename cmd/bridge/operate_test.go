@@ -56,9 +56,7 @@ func newOperated(t *testing.T, seeds []string, pauses ...time.Duration) *operate
 			t.Error(err)
 		}
 	})
-	o.environ = append(bridgeEnviron(api.URL, accounts), localBridge("BRIDGE_KAFKA_BROKERS="+strings.Join(seeds, ","), "BRIDGE_TOPIC_PREFIX="+operatedPrefix,
-		// What a webhook or an operator does not tell, nobody finds.
-		"BRIDGE_POLL_CLOSED_EVERY=0", "BRIDGE_POLL_OPEN_EVERY=0", "BRIDGE_POLL_RECONCILE_EVERY=0")...)
+	o.environ = append(bridgeEnviron(api.URL, accounts), localBridge("BRIDGE_KAFKA_BROKERS="+strings.Join(seeds, ","), "BRIDGE_TOPIC_PREFIX="+operatedPrefix)...)
 	for i := range accounts {
 		o.environ = append(o.environ, fmt.Sprintf("BRIDGE_ACCOUNT_%d_RSA_BITS=2048", i+1))
 	}
@@ -71,7 +69,8 @@ func newOperated(t *testing.T, seeds []string, pauses ...time.Duration) *operate
 
 func (o *operated) start() {
 	o.t.Helper()
-	o.bridge = startHooked(o.t, o.hooks, o.environ, "run")
+	// Without sweeps: what no webhook and no operator tells, nobody finds.
+	o.bridge = startHooked(o.t, o.hooks, o.environ, "run", "--roles", "webhook,process")
 	o.entrance.Set([]string{o.bridge.where.Webhook})
 	eventually(o.t, "the bridge is ready", func() bool {
 		code, _ := httpGet(o.t, "http://"+o.bridge.where.Admin+"/readyz")
