@@ -80,7 +80,9 @@ func TestRedriveOfAWaitingCase(t *testing.T) {
 	off := s.notFound()
 	s.source.show(caseName(1), 2)
 	s.hook(caseName(1))
-	s.state(caseName(1), func(state *schemas.CaseState) bool { return state.Retry != nil && state.Retry.Kind == schemas.RetryFault })
+	s.state(caseName(1), func(state *schemas.CaseState) bool {
+		return state.Retry != nil && state.Retry.Kind == schemas.RetryFault
+	})
 	s.redrive(caseName(1)) // which fails: the slot stays as it is
 	s.awaitReads(caseName(1), 2)
 	off()
@@ -98,7 +100,9 @@ func TestRedriveOfAParkedCaseWaitsForItsAccount(t *testing.T) {
 	s.source.setFault(func(string, int) error { return &scr.UnauthorisedError{Status: 401} })
 	s.source.show(caseName(1), 1)
 	s.hook(caseName(1))
-	parked := func(state *schemas.CaseState) bool { return state.Retry != nil && state.Retry.Kind == schemas.RetryParked }
+	parked := func(state *schemas.CaseState) bool {
+		return state.Retry != nil && state.Retry.Kind == schemas.RetryParked
+	}
 	s.state(caseName(1), parked)
 	before := s.readsOf(caseName(1))
 	s.redrive(caseName(1))

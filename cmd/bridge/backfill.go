@@ -142,24 +142,25 @@ func (m *Main) backfill(ctx context.Context, s *settings, f backfillFlags, from,
 		return fmt.Errorf("make kafka client: %w", err)
 	}
 	defer client.Close()
-	names := namesOfTopics(s.Topics.Prefix)
 	cfg := ingest.BackfillConfig{
 		Account: ingest.PollAccount{ClientID: f.account, List: clients[at].Cases},
 		From:    from, Until: laterThanZero(until, time.Now()), NewestFirst: f.newestFirst,
 		Logger: logger,
 	}
-	if !f.dryRun {
-		if cfg.Inbox, err = ingest.NewInbox(client, names.Inbox); err != nil {
+	if f.dryRun {
+		return m.runBackfill(ctx, f, cfg)
+	}
+	names := namesOfTopics(s.Topics.Prefix)
+	if cfg.Inbox, err = ingest.NewInbox(client, names.Inbox); err != nil {
+		return err
+	}
+	if cfg.Cursors, err = ingest.NewCursors(client, kafka, names.PollCursor, logger); err != nil {
+		return err
+	}
+	cfg.Waiting = ingest.WatchBacklog(kadm.NewClient(client), s.Topics.Prefix+"process", names.Inbox)
+	if until.IsZero() {
+		if cfg.Until, err = unfinished(ctx, cfg); err != nil {
 			return err
-		}
-		if cfg.Cursors, err = ingest.NewCursors(client, kafka, names.PollCursor, logger); err != nil {
-			return err
-		}
-		cfg.Waiting = ingest.WatchBacklog(kadm.NewClient(client), s.Topics.Prefix+"process", names.Inbox)
-		if until.IsZero() {
-			if cfg.Until, err = unfinished(ctx, cfg); err != nil {
-				return err
-			}
 		}
 	}
 	return m.runBackfill(ctx, f, cfg)

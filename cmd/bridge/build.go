@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/ingest"
-	"postident-bridge/internal/scr"
 )
 
 // build makes and starts the parts in one straight line; each says at once how
@@ -26,58 +25,13 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		return where, err
 	}
 	p.down.add("telemetry", tel.Shutdown)
-
 	kafka, err := kafkaOptions(ctx, s.Kafka, p.logger)
 	if err != nil {
 		return where, err
 	}
-
-	var clients []*scr.Client // of the accounts, in their order; the roles share them
-	if slices.Contains(p.roles, rolePoll) || slices.Contains(p.roles, roleProcess) {
-		if clients, err = s.newClients(tel); err != nil {
-			return where, err
-		}
-		p.down.add("api connections", func(context.Context) error {
-			for _, c := range clients {
-				c.CloseIdleConnections()
-			}
-			return nil
-		})
-	}
-
-	var webhook *ingest.Webhook
-	if slices.Contains(p.roles, roleWebhook) {
-		client, err := kgo.NewClient(append(slices.Clone(kafka), ingest.ProducerOpts()...)...)
-		if err != nil {
-			return where, fmt.Errorf("make producer of the webhook: %w", err)
-		}
-		// Nothing that was answered 200 is in its buffer when it closes; what was
-		// answered 503 the sender brings again.
-		p.down.add("webhook producer", func(context.Context) error { client.Close(); return nil })
-		webhook, err = ingest.NewWebhook(s.webhookConfig(client, tel, p.logger))
-		if err != nil {
-			return where, err
-		}
-		p.ready.roles = append(p.ready.roles, roleReady{roleWebhook, webhook.Ready})
-	}
-
-	var poller *ingest.Poller
-	if slices.Contains(p.roles, rolePoll) {
-		poller, err = ingest.NewPoller(s.pollerConfig(kafka, clients, tel, p.logger))
-		if err != nil {
-			return where, err
-		}
-		p.ready.roles = append(p.ready.roles, roleReady{rolePoll, poller.Ready})
-	}
-
-	var processor *processRole
-	if slices.Contains(p.roles, roleProcess) {
-		processor, err = newProcessRole(s, kafka, clients, tel, p.logger)
-		if err != nil {
-			return where, err
-		}
-		processor.config.FaultPauses = p.faultPauses
-		p.ready.roles = append(p.ready.roles, roleReady{roleProcess, processor.Ready})
+	parts, err := p.makeRoles(kafka, tel)
+	if err != nil {
+		return where, err
 	}
 
 	where.Admin, err = p.serve(ctx, "admin server", s.Admin.Addr, newAdminServer(&p.ready, tel.Metrics, p.logger))
@@ -91,19 +45,81 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		}
 		p.start(ctx, "cluster watch", watch.Run)
 	}
-	if poller != nil {
-		p.start(ctx, rolePoll, poller.Run)
+	if parts.poll != nil {
+		p.start(ctx, rolePoll, parts.poll.Run)
 	}
-	if processor != nil {
-		p.start(ctx, roleProcess, processor.Run)
+	if parts.process != nil {
+		p.start(ctx, roleProcess, parts.process.Run)
 	}
-	if webhook != nil {
-		where.Webhook, err = p.serve(ctx, "webhook server", s.Webhook.Addr, ingest.NewServer(webhook, p.logger))
+	if parts.webhook != nil {
+		where.Webhook, err = p.serve(ctx, "webhook server", s.Webhook.Addr, ingest.NewServer(parts.webhook, p.logger))
 		if err != nil {
 			return where, err
 		}
 	}
 	return where, nil
+}
+
+// roleParts are what does the work of the roles; nil for a role that the process
+// has not.
+type roleParts struct {
+	webhook *ingest.Webhook
+	poll    *ingest.Poller
+	process *processRole
+}
+
+// makeRoles makes the parts of the process's roles, and starts none.
+func (p *process) makeRoles(kafka []kgo.Opt, tel *telemetry) (parts roleParts, err error) {
+	if slices.Contains(p.roles, roleWebhook) {
+		if parts.webhook, err = p.makeWebhook(kafka, tel); err != nil {
+			return parts, err
+		}
+	}
+	if !slices.Contains(p.roles, rolePoll) && !slices.Contains(p.roles, roleProcess) {
+		return parts, nil
+	}
+	// The roles share the accounts' clients: what one hears of an account that
+	// refuses its credentials holds the other back too.
+	clients, err := p.settings.newClients(tel)
+	if err != nil {
+		return parts, err
+	}
+	p.down.add("api connections", func(context.Context) error {
+		for _, c := range clients {
+			c.CloseIdleConnections()
+		}
+		return nil
+	})
+	if slices.Contains(p.roles, rolePoll) {
+		if parts.poll, err = ingest.NewPoller(p.settings.pollerConfig(kafka, clients, tel, p.logger)); err != nil {
+			return parts, err
+		}
+		p.ready.roles = append(p.ready.roles, roleReady{rolePoll, parts.poll.Ready})
+	}
+	if slices.Contains(p.roles, roleProcess) {
+		if parts.process, err = newProcessRole(&p.settings, kafka, clients, tel, p.logger); err != nil {
+			return parts, err
+		}
+		parts.process.config.FaultPauses = p.faultPauses
+		p.ready.roles = append(p.ready.roles, roleReady{roleProcess, parts.process.Ready})
+	}
+	return parts, nil
+}
+
+func (p *process) makeWebhook(kafka []kgo.Opt, tel *telemetry) (*ingest.Webhook, error) {
+	client, err := kgo.NewClient(append(slices.Clone(kafka), ingest.ProducerOpts()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make producer of the webhook: %w", err)
+	}
+	// Nothing that was answered 200 is in its buffer when it closes; what was
+	// answered 503 the sender brings again.
+	p.down.add("webhook producer", func(context.Context) error { client.Close(); return nil })
+	webhook, err := ingest.NewWebhook(p.settings.webhookConfig(client, tel, p.logger))
+	if err != nil {
+		return nil, err
+	}
+	p.ready.roles = append(p.ready.roles, roleReady{roleWebhook, webhook.Ready})
+	return webhook, nil
 }
 
 // serve listens on addr and starts the server. Taking it down stops listening
