@@ -89,19 +89,29 @@ func fenceTwice(w *scene, _ *actor) {
 }
 
 // closeCase closes a case, which is archived then.
-func closeCase(w *scene, _ *actor) { w.move(closingCase) }
+func closeCase(w *scene, _ *actor) { w.move(closingCases()[0]) }
 
 // stopBeside asks the process to stop, and waits for nothing.
 func stopBeside(_ *scene, a *actor) { a.cancel() }
 
 // matrixCases are the cases that change in every round: two of each partition.
-func matrixCases() []string {
+func matrixCases() []string { return ofEachPartition(2, caseName) }
+
+// closingCases are cases that close with their first change: one of each
+// partition.
+func closingCases() []string {
+	return ofEachPartition(1, func(i int) string { return fmt.Sprintf("%s%04d", closing, i) })
+}
+
+const closing = "CLOSING0"
+
+// ofEachPartition takes the first n names that belong to each partition.
+func ofEachPartition(n int, name func(i int) string) []string {
 	var cases []string
 	for p := range int32(matrixPartitions) {
-		n := 0
-		for i := 0; n < 2; i++ {
-			if id := caseName(i); partitionOf(id, matrixPartitions) == p {
-				cases, n = append(cases, id), n+1
+		for i, left := 0, n; left > 0; i++ {
+			if id := name(i); partitionOf(id, matrixPartitions) == p {
+				cases, left = append(cases, id), left-1
 			}
 		}
 	}
@@ -132,6 +142,11 @@ func (c matrixCell) play(w *scene) time.Duration {
 		w.t.Fatal(err)
 	}
 
+	if !c.archives {
+		// First in the inbox: nobody looks again at a case that has closed. Open ones
+		// are looked at again for a while, which would hide that a trigger was lost.
+		w.move(closingCases()...)
+	}
 	w.move(cases...)
 	w.badInput(misplacedCase)
 	old := w.start("old", func(p *sabotage.Process) {
