@@ -59,8 +59,7 @@ func (v *view) begin(d *demo) error {
 	return v.printf(`The whole bridge in one process: an embedded Kafka broker, a simulated SCR-Ident
 API with %d accounts, and the roles webhook, poll and process.
 
-  POSTIDENT (simulated) --webhook--> inbox --read the case--> %s
-                        --lists----> inbox --what they show-^
+  POSTIDENT (simulated) --webhooks, lists--> inbox --look at the case--> %s
 
 %d cases, seed %d. Every line is one event on the topic %s.
 
