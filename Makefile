@@ -82,6 +82,7 @@ cover: ## Measure the tests' coverage; cover.out holds it, the function list is 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between packages.
 	tools/dependencies
+	tools/broken-rules --dry-run
 	$(TOOLS)/golangci-lint run $(PKG)
 
 .PHONY: lint-rules
