@@ -95,7 +95,15 @@ func (m *metrics) observe(p *Publisher) error {
 	if err != nil {
 		return fmt.Errorf("make publisher metrics: %w", err)
 	}
+	deletion, err := m.meter.Float64ObservableGauge("postident.source.deletion.distance", metric.WithUnit("s"),
+		metric.WithDescription("Until the source may delete the oldest case that waits for a retry or is in the dead letters, by account; absent where none is."))
+	if err != nil {
+		return fmt.Errorf("make publisher metrics: %w", err)
+	}
 	_, err = m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for id, d := range p.deletionDistance() {
+			o.ObserveFloat64(deletion, d.Seconds(), metric.WithAttributes(attribute.String("client_id", id)))
+		}
 		working, waiting := p.ownership()
 		o.ObserveInt64(owned, working, metric.WithAttributes(attribute.String("state", "working")))
 		o.ObserveInt64(owned, waiting, metric.WithAttributes(attribute.String("state", "taking_over")))
@@ -109,7 +117,7 @@ func (m *metrics) observe(p *Publisher) error {
 			o.ObserveFloat64(silent, a.silentFor(p.cfg.Now()).Seconds(), client)
 		}
 		return nil
-	}, owned, open, silent)
+	}, owned, open, silent, deletion)
 	if err != nil {
 		return fmt.Errorf("register publisher metrics: %w", err)
 	}

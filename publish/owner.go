@@ -28,6 +28,7 @@ type owner struct {
 	since   time.Time               // guarded by mu: of the phase
 	problem error                   // guarded by mu: why the last worker ended, until the present one has committed
 	worker  context.CancelCauseFunc // guarded by mu: ends the present worker only
+	oldest  map[string]time.Time    // guarded by mu: see oldestWaiting
 }
 
 // ready is nil while the partition is worked on, or taken over in the ordinary

@@ -54,6 +54,7 @@ type worker struct {
 	backlog   backlog                         // retry slots that are due
 	ahead     lookahead                       // of the look-ups for them
 	forgotten time.Time                       // last search for states to forget
+	aged      time.Time                       // last search for the oldest case that waits
 	inbox     inboxWatch                      // until when all webhooks were read
 	archive   archiver                        // of closed cases
 	hold      *suspects                       // outlives the worker
@@ -299,6 +300,7 @@ func (w *worker) settleAll(ctx context.Context, results []result, limit int) *ba
 // tidy changes states that nobody looks at. What it does comes one at a time: a
 // case must not stand twice in one batch.
 func (w *worker) tidy(b *batch, limit int) {
+	w.noteOldest()
 	if w.forgetOld(b); len(b.states) > 0 {
 		return
 	}
