@@ -40,7 +40,7 @@ func (c *Client) Archive(ctx context.Context, caseIDs []string) ([]string, error
 	defer span.End()
 	// A crash here, or an error: the request may have been carried out. Whoever
 	// asks again harms nothing, and is told nothing of those that are archived.
-	r := request{route: c.archiveRoute, target: target, header: c.header, body: body, limits: c.many}
+	r := request{route: c.archiveRoute, target: target, header: c.header, body: body, limits: c.many, ownRight: true}
 	a, err := c.do(ctx, span, r, new(bytes.Buffer))
 	if err == nil {
 		var archived []string

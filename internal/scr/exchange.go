@@ -23,6 +23,18 @@ type request struct {
 	header http.Header
 	body   []byte // nil: none
 	limits limits
+	// ownRight says that it takes a right that an account may lack, whatever its
+	// credentials: a 403 tells of the right then.
+	ownRight bool
+}
+
+// refusal is what an error says of the account's credentials: nil if nothing that
+// speaks against them.
+func (r request) refusal(err error) error {
+	if refused, ok := errors.AsType[*UnauthorisedError](err); ok && r.ownRight && refused.Status == http.StatusForbidden {
+		return nil
+	}
+	return err
 }
 
 // answer is what came of a request.
@@ -48,7 +60,7 @@ func (c *Client) do(ctx context.Context, span trace.Span, r request, buf *bytes.
 	}
 	a, err := c.exchange(ctx, r, buf)
 	end := c.now()
-	c.lock.leave(end, probe, err)
+	c.lock.leave(end, probe, r.refusal(err))
 	c.telemetry.record(ctx, span, r.route, a.status, err, end.Sub(start))
 	return a, err
 }

@@ -86,7 +86,7 @@ func TestLockKeepsStillAfterARefusal(t *testing.T) {
 			client := lockedClient(t, api, nil)
 			api.status.Store(status)
 			for round := range int32(3) {
-				wantUnauthorised(t, ask(t.Context(), client, int(round)), scr.UnauthorisedError{Status: int(status)})
+				wantUnauthorised(t, ask(t.Context(), client, []int{0, 2, 0}[round]), scr.UnauthorisedError{Status: int(status)})
 				for second := range 300 {
 					err := ask(t.Context(), client, second)
 					wantUnauthorised(t, err, scr.UnauthorisedError{Status: int(status), Held: true, RetryAfter: time.Duration(300-second) * time.Second})
@@ -172,6 +172,28 @@ func TestLockLetsOneProbeThrough(t *testing.T) {
 
 // Requests that were under way when the first refusal came change nothing, good
 // or bad: a refusal that comes late must not put off the probe.
+// That an account may not archive says nothing of its credentials: reads go on.
+func TestForbiddenArchivingLocksNothing(t *testing.T) {
+	t.Parallel()
+	a := &answering{}
+	c := lockedClient(t, a, nil)
+	a.status.Store(http.StatusForbidden)
+	if _, err := c.Archive(t.Context(), []string{"ABCDEF123456"}); err == nil {
+		t.Fatal("no error of a 403")
+	}
+	a.status.Store(http.StatusOK)
+	if _, err := c.Cases(t.Context(), scr.Filter{}, func(scr.Listed) {}); err != nil {
+		t.Errorf("a list after it: %v", err)
+	}
+	a.status.Store(http.StatusUnauthorized)
+	if _, err := c.Archive(t.Context(), []string{"ABCDEF123456"}); err == nil {
+		t.Fatal("no error of a 401")
+	}
+	if _, err := c.Cases(t.Context(), scr.Filter{}, func(scr.Listed) {}); err == nil || a.asked.Load() != 3 {
+		t.Errorf("after a 401 %d requests went out, error %v", a.asked.Load(), err)
+	}
+}
+
 func TestLockIgnoresRequestsFromBefore(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int32{200, 401} {
