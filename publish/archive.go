@@ -104,6 +104,7 @@ func (w *worker) searchArchivable(now time.Time) {
 	in := &w.archive
 	in.found, in.chunk = w.table.closedIn(in.chunk, now.Add(-w.p.cfg.ArchiveAfter),
 		func(status string) bool { return status == scr.CaseClosed }, markRetry|markDeadLettered|markArchived)
+	slices.Sort(in.found) // by account: a request is of one
 	in.next = now.Add(archiveStep)
 	if in.chunk < 0 {
 		in.chunk, in.next = 0, now.Add(min(archiveRound, max(w.p.cfg.ArchiveAfter/4, time.Second)))

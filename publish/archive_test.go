@@ -130,6 +130,32 @@ func TestClosedCasesAreArchivedOnce(t *testing.T) {
 	})
 }
 
+// The cases of several accounts lie in any order, and each account is asked once.
+func TestArchivingAsksForManyAtOnce(t *testing.T) {
+	t.Parallel()
+	onHookStage(t, func(s *hookStage) {
+		var one, other archive
+		const second, cases = "TESTCLNT2", 20
+		s.start(one.on, func(cfg *Config) {
+			account := cfg.Accounts[0]
+			account.ClientID, account.Archive = second, other.take
+			cfg.Accounts = append(cfg.Accounts, account)
+		})
+		for i := range cases {
+			s.source.show(caseName(i), 2)
+			for _, client := range []string{testClient, second} {
+				s.trigger(schemas.Trigger{ClientID: client, CaseID: caseName(i), Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
+			}
+		}
+		s.pass(2 * testArchive)
+		for _, a := range []*archive{&one, &other} {
+			if n, asked := a.requests(); n > testPartitions || len(asked) != cases {
+				t.Errorf("%d requests for %d cases of %d in %d partitions", n, len(asked), cases, testPartitions)
+			}
+		}
+	})
+}
+
 // P8: an account that may not archive (403) is asked now and then, and its cases
 // are read all the same; one that is held back is not asked at all.
 func TestArchivingSparesItsAccount(t *testing.T) {
