@@ -195,7 +195,7 @@ func (w *worker) noteArchived(b *batch, limit int) {
 		if state == nil || w.running[key] || !archivable(state) || w.hold.refuses(key, w.p.cfg.Now) {
 			continue
 		}
-		state.Archived, state.UpdatedAt = true, w.p.cfg.Now()
+		state.Archived = true // UpdatedAt stays: nobody has looked at the case
 		b.states = append(b.states, stateChange{key: key, next: state})
 	}
 }

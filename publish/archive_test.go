@@ -93,6 +93,7 @@ func TestClosedCasesAreArchivedOnce(t *testing.T) {
 		s.hook(caseName(1))
 		s.hook(caseName(2))
 		s.events(2)
+		looked := s.state(caseName(1)).UpdatedAt
 		s.pass(testArchive - time.Minute)
 		if n, cases := a.requests(); n != 0 {
 			t.Fatalf("archived before its time: %v", cases)
@@ -103,6 +104,9 @@ func TestClosedCasesAreArchivedOnce(t *testing.T) {
 		}
 		if !s.state(caseName(1)).Archived || s.state(caseName(2)).Archived {
 			t.Error("the states do not say what is archived")
+		}
+		if at := s.state(caseName(1)).UpdatedAt; !at.Equal(looked) {
+			t.Errorf("by the state the last look was at %v, and it was at %v", at, looked)
 		}
 		if err := stop(); err != nil {
 			t.Fatal(err)

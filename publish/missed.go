@@ -113,7 +113,7 @@ func (w *worker) judgeHooks(b *batch, limit int) {
 			w.table.expect(key, left)
 			continue
 		}
-		state.HooksDue, state.UpdatedAt = left, now
+		state.HooksDue = left // UpdatedAt stays: nobody has looked at the case
 		b.states = append(b.states, stateChange{key: key, next: state})
 		if a := w.p.accounts[clientOf(key)]; a != nil {
 			b.counts = append(b.counts, counted{clientID: a.ClientID, missed: a.awaited(ended), caseID: caseOf(key)})

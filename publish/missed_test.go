@@ -133,12 +133,16 @@ func TestMissedWebhookIsCountedOnce(t *testing.T) {
 		if due := s.state(id).HooksDue; len(due) != 1 || due[0].StatusType != schemas.StatusTypePreliminary {
 			t.Fatalf("due: %+v", due)
 		}
+		looked := s.state(id).UpdatedAt
 		s.pass(testDue - time.Minute)
 		if missed := s.missed(); missed["preliminary"] != 0 || len(missed) != 2 {
 			t.Errorf("missed before its time, or not zero from the start: %v", missed)
 		}
 		s.pass(2 * time.Minute)
 		s.expect(id, 1, 0)
+		if at := s.state(id).UpdatedAt; !at.Equal(looked) {
+			t.Errorf("by the state the last look was at %v, and it was at %v", at, looked)
+		}
 		s.sweep(id)
 		s.hook(id) // too late
 		s.pass(2 * testDue)

@@ -228,7 +228,7 @@ type CaseState struct {
 	LastReadAt      *time.Time            `avro:"lastReadAt"` // when the last good read began
 	Retry           *Retry                `avro:"retry"`
 	DeadLettered    *DeadLetterMark       `avro:"deadLettered"`
-	UpdatedAt       time.Time             `avro:"updatedAt"`
+	UpdatedAt       time.Time             `avro:"updatedAt"` // when a look at the case last wrote this
 	// CaseIDReused says that the caseId belonged to another case before: the
 	// first event of this one carries the anomaly.
 	CaseIDReused bool      `avro:"caseIdReused"`
