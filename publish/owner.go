@@ -221,11 +221,11 @@ func (p *Publisher) assigned(session context.Context, _ *kgo.Client, topics map[
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(session))
 		o := &owner{partition: partition, cancel: cancel, done: make(chan struct{})}
 		p.owners[partition] = o
-		go func() {
+		p.working.Go(func() {
 			defer close(o.done)
 			defer cancel(nil)
 			p.own(ctx, o)
-		}()
+		})
 	}
 }
 

@@ -199,8 +199,9 @@ type Publisher struct {
 	owners  map[int32]*owner // guarded by mu
 	fatal   error            // guarded by mu: a RefusedError found by an owner
 	stop    context.CancelFunc
-	leaving bool // guarded by mu: no owner starts any more
-	ousted  bool // guarded by mu: another process has this one's instance id
+	leaving bool           // guarded by mu: no owner starts any more
+	working sync.WaitGroup // owners, also those whose partition is lost; no Add after leaving
+	ousted  bool           // guarded by mu: another process has this one's instance id
 }
 
 // New checks cfg and starts nothing.
@@ -269,6 +270,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	following.Go(func() { p.follow(ctx) })
 	p.watchTopics(ctx, seen)
 	p.leaveGroup(context.WithoutCancel(ctx))
+	// Those whose partition was lost, or came back, are nobody's to wait for until now.
+	waitBounded(&p.working, p.cfg.timings.revokeTimeout)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
