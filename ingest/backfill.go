@@ -81,7 +81,7 @@ func NewBackfill(cfg BackfillConfig) (*Backfill, error) {
 }
 
 // Run lists until everything is listed or ctx ends. A backfill that has ended
-// before is not repeated: its status says when. Requests that fail are repeated
+// before, and after its span, is not repeated: its status says when. Requests that fail are repeated
 // with back-off, but for refused credentials, which end it.
 func (b *Backfill) Run(ctx context.Context) (BackfillStatus, error) {
 	status, err := b.begin(ctx)
@@ -133,6 +133,10 @@ func (b *Backfill) begin(ctx context.Context) (BackfillStatus, error) {
 	}
 	// One that went the other way has listed what this one has not.
 	if cursor == nil || cursor.Backfill == nil || cursor.Backfill.EndedAt == nil && cursor.Backfill.NewestFirst != b.cfg.NewestFirst {
+		return fresh, nil
+	}
+	// One that ended before its span did has not listed what was created since.
+	if ended := cursor.Backfill.EndedAt; ended != nil && ended.Before(b.cfg.Until) {
 		return fresh, nil
 	}
 	resumed := BackfillStatus{Backfill: *cursor.Backfill, Resumed: true}

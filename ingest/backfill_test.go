@@ -106,6 +106,30 @@ func TestBackfillListsEveryCaseOnce(t *testing.T) {
 	}
 }
 
+// One whose span was not over yet is no good later on: what was created since it
+// ended has not been listed.
+func TestBackfillIntoTheFutureIsNotDone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		api := r.pastCases(10)
+		ahead := func(cfg *ingest.BackfillConfig) { cfg.Until = r.begin.Add(24 * time.Hour) }
+		if status, err := r.backfill(api, ahead).Run(t.Context()); err != nil || status.EndedAt == nil {
+			t.Fatalf("status %+v, error %v", status, err)
+		}
+		at := time.Now().Add(time.Hour)
+		api.set("CASELATE", scr.CaseClosed, scr.StatusSuccess, at, at)
+		<-time.After(48 * time.Hour)
+		status, err := r.backfill(api, ahead).Run(t.Context())
+		if err != nil || status.Resumed || r.backfilled()["CASELATE"] != 1 {
+			t.Errorf("status %+v, error %v, and a case that was created meanwhile is missing", status, err)
+		}
+		if status, err = r.backfill(api, ahead).Run(t.Context()); err != nil || !status.Resumed {
+			t.Errorf("status %+v, error %v, and the span is over", status, err)
+		}
+	})
+}
+
 // One that was interrupted, whenever, goes on where its last acknowledged answer
 // ended; what it lists again is one window.
 func TestBackfillGoesOnWhereItWas(t *testing.T) {

@@ -200,10 +200,10 @@ func (m *Main) runBackfill(ctx context.Context, f backfillFlags, cfg ingest.Back
 	before := time.Now()
 	status, err := b.Run(ctx)
 	shown.end()
-	if ctx.Err() != nil {
-		return errors.New("interrupted: run the same command again, and it goes on at " + status.Next.Format(time.RFC3339))
-	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted(f.dryRun, status)
+		}
 		return err
 	}
 	result := backfillResult{
@@ -211,6 +211,14 @@ func (m *Main) runBackfill(ctx context.Context, f backfillFlags, cfg ingest.Back
 		Cases: status.Cases, Requests: status.Requests, Holes: status.Holes, StartedAt: status.StartedAt, EndedAt: status.EndedAt, Next: status.Next,
 	}
 	return result.print(m.Stdout, f.asJSON, before)
+}
+
+// errInterrupted says what becomes of the progress.
+func errInterrupted(dryRun bool, status ingest.BackfillStatus) error {
+	if dryRun {
+		return errors.New("interrupted: a dry run keeps no progress, the next one begins anew")
+	}
+	return errors.New("interrupted: run the same command again, and it goes on at " + status.Next.Format(time.RFC3339))
 }
 
 // print tells the result. A hole fails the command: not everything was listed.

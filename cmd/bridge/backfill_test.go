@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"postident-bridge/ingest"
 	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
 )
@@ -69,7 +70,10 @@ func TestBackfillBringsThePastIn(t *testing.T) {
 		return true
 	})
 	before := o.events()
-	contains(t, backfill(), "Done already, on ", ": 25 cases. Nothing was listed.\n")
+	// One that ended before its span did has not seen what came since.
+	past := []string{"backfill", "--account", "SIMGWG01", "--from", "2026-01-01", "--until", "2026-01-02"}
+	contains(t, o.verb(past...), "0 triggers written, from 1 request.\n")
+	contains(t, o.verb(past...), "Done already, on ", ": 0 cases. Nothing was listed.\n")
 	// Under another span everything is listed once more, and adds nothing.
 	o.verb("backfill", "--account", "SIMGWG01", "--from", "2026-01-01", "--until", until, "--newest-first")
 	eventually(t, "its triggers are worked off", func() bool {
@@ -93,6 +97,12 @@ func TestBackfillIsUsedWrongly(t *testing.T) {
 	} {
 		if got := runMain(t, nil, strings.Fields(args)...); got.code != exitUsage || !strings.Contains(got.stderr, want) {
 			t.Errorf("%s: exit %d, stderr, want %q in it:\n%s", args, got.code, want, got.stderr)
+		}
+	}
+	for dryRun, want := range map[bool]string{true: "begins anew", false: "it goes on at 2026-01-31T00:00:00Z"} {
+		at := ingest.BackfillStatus{Backfill: schemas.Backfill{Next: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)}}
+		if err := errInterrupted(dryRun, at); !strings.Contains(err.Error(), want) {
+			t.Errorf("interrupted, dry run %t: %v", dryRun, err)
 		}
 	}
 	if got := runMain(t, complete(), "backfill", "--account", "OTHER", "--from", "2026-01-01"); got.code != exitUsage || !strings.Contains(got.stderr, "none of the accounts") {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"postident-bridge/internal/audit"
 )
@@ -94,6 +95,9 @@ func (m *Main) Run(ctx context.Context) int {
 		}
 		return exitUsage
 	case errors.As(err, &reported):
+		return exitFailed
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		m.complain(err.Error() + "\nIs BRIDGE_TOPIC_PREFIX right? 'bridge topics check' says which topics there are.")
 		return exitFailed
 	default:
 		m.complain(err.Error())

@@ -272,3 +272,15 @@ func TestRetryNowLooksAtOnce(t *testing.T) {
 	o.verb("retry", "now", "--all", "--rate", "1000")
 	eventually(t, "all cases have their event", func() bool { return len(o.events()) == len(cases) })
 }
+
+func TestOperatorsVerbsNameTheMistakeInThePrefix(t *testing.T) {
+	t.Parallel()
+	broker, _ := startBroker(t)
+	environ := append(complete(), "BRIDGE_KAFKA_BROKERS="+strings.Join(broker.ListenAddrs(), ","), "BRIDGE_TOPIC_PREFIX=mistyped.")
+	for _, args := range []string{"retry list", "dead-letter list", "dead-letter redrive --all", "backfill --account TESTGWG1 --from 2026-01-01"} {
+		got := runMain(t, environ, strings.Fields(args)...)
+		if got.code != exitFailed || !strings.Contains(got.stderr, "Is BRIDGE_TOPIC_PREFIX right?") {
+			t.Errorf("%s: %v", args, got)
+		}
+	}
+}
