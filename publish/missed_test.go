@@ -403,3 +403,38 @@ func TestDuesAreJudgedOnceTheInboxWasRead(t *testing.T) {
 		t.Errorf("judged %+v", b.states)
 	}
 }
+
+// P4: a look that a list hastened may come too early. It does not use up the last
+// recheck, because the list does not show the change again.
+func TestHastenedLookUsesUpNoRecheck(t *testing.T) {
+	t.Parallel()
+	onHookStage(t, func(s *hookStage) {
+		id := caseName(1)
+		s.start(func(cfg *Config) { cfg.retry.Rechecks = []time.Duration{time.Minute} })
+		s.move(id, scr.StatusStarted)
+		s.hook(id)
+		s.pass(30 * time.Second)
+		s.source.mu.Lock()
+		old := s.source.cases[id]
+		s.source.mu.Unlock()
+		s.move(id, inReview)
+		s.source.mu.Lock()
+		listed := s.source.cases[id]
+		s.source.cases[id] = old // what a read shows for some seconds more
+		s.source.mu.Unlock()
+		seen := observation.Of(listed, time.Now())
+		s.trigger(schemas.Trigger{ClientID: testClient, CaseID: id, Source: schemas.SourceSweep, ReceivedAt: time.Now(), Observation: &seen})
+		s.pass(5 * time.Second)
+		s.source.mu.Lock()
+		reads := s.source.reads[id]
+		s.source.cases[id] = listed
+		s.source.mu.Unlock()
+		if reads != 2 {
+			t.Fatalf("%d reads, want that of the webhook and that of the list", reads)
+		}
+		s.pass(testDue)
+		if state := s.state(id); state.Sequence != 1 || state.Retry != nil {
+			t.Errorf("after the last recheck: %d events, slot %+v", state.Sequence, state.Retry)
+		}
+	})
+}

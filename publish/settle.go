@@ -212,7 +212,8 @@ func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
 
 // recheck is the next look after a hook that gave no event, nil for none. The
 // look of a slot goes on with its rechecks; one for a hook of its own starts them
-// anew, whatever waits already. That a read began after the hook excuses it only
+// anew, whatever waits already. One that a list hastened uses up none: what the
+// list showed may not be readable yet, and the list does not show it again. That a read began after the hook excuses it only
 // if the case is closed: of an open one that read may have had a stale answer,
 // which was taken for the hook before.
 func (w *worker) recheck(r result, prev *schemas.CaseState, closed bool, now time.Time) *schemas.Retry {
@@ -225,6 +226,11 @@ func (w *worker) recheck(r result, prev *schemas.CaseState, closed bool, now tim
 		if r.slot {
 			slot = prev.Retry
 		}
+	}
+	if slot != nil && slot.Kind == schemas.RetryRecheck && now.Before(slot.NotBefore) {
+		same, o := *slot, w.origin(r)
+		same.Partition, same.Offset, same.Trigger = o.Partition, o.Offset, o.Value
+		return &same
 	}
 	return w.p.cfg.retry.afterUnchanged(slot, lastRead, r.origin.ReceivedAt, now, w.origin(r))
 }
