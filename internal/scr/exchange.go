@@ -28,11 +28,15 @@ type request struct {
 	ownRight bool
 }
 
-// refusal is what an error says of the account's credentials: nil if nothing that
-// speaks against them.
+// errForbidden says nothing of the credentials, good or bad.
+var errForbidden = errors.New("not among the account's rights")
+
+// refusal is what an error says of the account's credentials. A right that is
+// missing says nothing: it neither locks nor, as a probe, opens the lock, because an
+// account that is refused altogether may be told the same.
 func (r request) refusal(err error) error {
 	if refused, ok := errors.AsType[*UnauthorisedError](err); ok && r.ownRight && refused.Status == http.StatusForbidden {
-		return nil
+		return errForbidden
 	}
 	return err
 }

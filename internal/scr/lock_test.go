@@ -170,8 +170,6 @@ func TestLockLetsOneProbeThrough(t *testing.T) {
 	}
 }
 
-// Requests that were under way when the first refusal came change nothing, good
-// or bad: a refusal that comes late must not put off the probe.
 // That an account may not archive says nothing of its credentials: reads go on.
 func TestForbiddenArchivingLocksNothing(t *testing.T) {
 	t.Parallel()
@@ -194,6 +192,23 @@ func TestForbiddenArchivingLocksNothing(t *testing.T) {
 	}
 }
 
+// Nor does it say anything for them.
+func TestForbiddenArchivingOpensNoLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := &answering{}
+		client := lockedClient(t, api, nil)
+		list, archive := 0, 1 // see ask
+		api.status.Store(403)
+		wantUnauthorised(t, ask(t.Context(), client, list), scr.UnauthorisedError{Status: 403})
+		elapse(5 * time.Minute)
+		wantUnauthorised(t, ask(t.Context(), client, archive), scr.UnauthorisedError{Status: 403})
+		wantUnauthorised(t, ask(t.Context(), client, list), scr.UnauthorisedError{Status: 403, Held: true, RetryAfter: 5 * time.Minute})
+	})
+}
+
+// Requests that were under way when the first refusal came change nothing, good
+// or bad: a refusal that comes late must not put off the probe.
 func TestLockIgnoresRequestsFromBefore(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int32{200, 401} {
