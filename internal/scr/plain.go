@@ -119,9 +119,16 @@ func (r *plainReader) object(v reflect.Value, p *wirePlan) {
 	r.strange = r.strange[:strange]
 }
 
+// maxStrange is how many unknown names an object may have that is read plainly.
+const maxStrange = 64
+
 // unknownField takes the value of a name that the object's plan lacks. The
 // strange names from index from on are those of the same object.
 func (r *plainReader) unknownField(name []byte, p *wirePlan, from int) {
+	if len(r.strange)-from >= maxStrange {
+		r.odd = true // each is compared with all before it; the decoder has a map
+		return
+	}
 	twice := slices.ContainsFunc(r.strange[from:], func(o []byte) bool { return bytes.Equal(o, name) })
 	if r.odd || twice || slices.ContainsFunc(name, hasOtherForms) {
 		r.odd = true
