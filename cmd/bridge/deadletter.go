@@ -49,6 +49,11 @@ func (f *letterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
+// some says that not all letters are asked for.
+func (f *letterFlags) some() bool {
+	return len(f.accounts)+len(f.cases)+len(f.reasons) > 0 || f.since != "" || f.until != ""
+}
+
 func (f *letterFlags) filter(now time.Time) (audit.LetterFilter, error) {
 	out := audit.LetterFilter{Accounts: f.accounts, Cases: f.cases, Reasons: f.reasons}
 	for _, bound := range []struct {
@@ -129,7 +134,11 @@ func (m *Main) openLetters(ctx context.Context, f *letterFlags) (*desk, audit.Le
 		return nil, filter, err
 	}
 	d, err := m.openDesk(ctx)
-	return d, filter, err
+	if err != nil {
+		return nil, filter, err
+	}
+	d.some = f.some()
+	return d, filter, nil
 }
 
 // lettersDocument is what `dead-letter list --json` prints.
@@ -142,8 +151,7 @@ type lettersDocument struct {
 func (d *desk) printLetters(reasons []audit.LetterSummary, shown []audit.Letter, more int) error {
 	w := d.main.Stdout
 	if len(reasons) == 0 {
-		_, err := fmt.Fprintln(w, "no dead letters")
-		return err
+		return d.none("no dead letters", "no dead letter matches")
 	}
 	rows := [][]string{{"REASON", "LETTERS", "CASES", "OLDEST", "NEWEST"}}
 	for _, r := range reasons {

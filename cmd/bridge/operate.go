@@ -39,6 +39,20 @@ type desk struct {
 	kafka   []kgo.Opt
 	now     time.Time // of the verb, for all that it prints
 	current *progress // of the topic that is being read
+	some    bool      // the verb was asked for some of what there is, not for all
+}
+
+// none is what a list prints that is empty: that nothing matches is no word for
+// there being nothing, as a mistyped account would have it.
+func (d *desk) none(ofAll, ofSome string) error {
+	text := ofAll
+	if d.some {
+		text = ofSome
+	}
+	if _, err := fmt.Fprintln(d.main.Stdout, text); err != nil {
+		return fmt.Errorf("print list: %w", err)
+	}
+	return nil
 }
 
 // openDesk reads the settings that lead to the topics. It connects to nothing.

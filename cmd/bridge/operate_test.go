@@ -273,6 +273,26 @@ func TestRetryNowLooksAtOnce(t *testing.T) {
 	eventually(t, "all cases have their event", func() bool { return len(o.events()) == len(cases) })
 }
 
+// A filter that matches nothing must not look like a clean table.
+func TestListsSayThatNothingMatches(t *testing.T) {
+	t.Parallel()
+	_, environ := startBroker(t)
+	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "3"); got.code != exitDone {
+		t.Fatal(got)
+	}
+	for args, want := range map[string]string{
+		"retry list":                        "nothing waits\n",
+		"retry list --account MISTYPED":     "nothing that matches waits\n",
+		"dead-letter list":                  "no dead letters\n",
+		"dead-letter list --since 24h":      "no dead letter matches\n",
+		"dead-letter list --account SIMGWG": "no dead letter matches\n",
+	} {
+		if got := runMain(t, environ, strings.Fields(args)...); got.code != exitDone || got.stdout != want {
+			t.Errorf("%s: %v, want %q", args, got, want)
+		}
+	}
+}
+
 func TestOperatorsVerbsNameTheMistakeInThePrefix(t *testing.T) {
 	t.Parallel()
 	broker, _ := startBroker(t)

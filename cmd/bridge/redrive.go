@@ -43,8 +43,7 @@ case they are about. They are counted.`,
   bridge dead-letter redrive --all --rate 20 --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			named := len(f.accounts)+len(f.cases)+len(f.reasons) > 0 || f.since != "" || f.until != ""
-			if named == f.all {
+			if f.some() == f.all {
 				return &usageError{"say which: --account, --case, --reason, --since or --until, or else --all"}
 			}
 			if err := checkRate(f.rate); err != nil {

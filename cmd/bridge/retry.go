@@ -47,6 +47,11 @@ func (f *waitingFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
+// some says that not all cases are asked for.
+func (f *waitingFlags) some() bool {
+	return len(f.accounts)+len(f.cases)+len(f.reasons)+len(f.kinds) > 0
+}
+
 func (f *waitingFlags) filter() (audit.WaitingFilter, error) {
 	out := audit.WaitingFilter{Accounts: f.accounts, Cases: f.cases, Reasons: f.reasons}
 	for _, k := range f.kinds {
@@ -81,6 +86,7 @@ Reads the topic case-state from its start to its end. Changes nothing.`,
 			if err != nil {
 				return err
 			}
+			d.some = f.some()
 			waiting, err := d.waiting(cmd.Context(), filter)
 			if err != nil {
 				return err
@@ -127,8 +133,7 @@ func (d *desk) waiting(ctx context.Context, filter audit.WaitingFilter) (audit.W
 func (d *desk) printWaiting(all, shown []audit.WaitingCase, more int) error {
 	w := d.main.Stdout
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "nothing waits")
-		return err
+		return d.none("nothing waits", "nothing that matches waits")
 	}
 	if parked := audit.ParkedAccounts(all); len(parked) > 0 {
 		rows := [][]string{{"ACCOUNT", "PARKED", "REASON", "DOWN FOR"}}
@@ -201,7 +206,7 @@ They are read in order once the account answers.`,
 			if err != nil {
 				return err
 			}
-			if named := len(f.accounts)+len(f.cases)+len(f.reasons)+len(f.kinds) > 0; named == f.all {
+			if f.some() == f.all {
 				return &usageError{"say what to look at: --account, --case, --reason or --kind, or else --all"}
 			}
 			if err := checkRate(f.rate); err != nil {
