@@ -10,6 +10,8 @@ import (
 // right or not.
 type Request struct {
 	ClientID string `json:"clientId"`
+	// User is who asked, by the username of the credentials: "" without any.
+	User string `json:"user"`
 	// Operation is method and path, as "GET /cases/{caseId}/full".
 	Operation string `json:"operation"`
 	// At is the real time at which it came, Took how long it was.
@@ -74,12 +76,14 @@ func (s *Simulator) counted(name string, handle http.HandlerFunc) http.HandlerFu
 			return
 		}
 		begun := time.Now()
+		user, _, _ := r.BasicAuth()
 		answer := &statusWriter{ResponseWriter: w}
 		defer func() { // a cut answer ends in a panic
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			acct.requests.add(Request{
-				ClientID: acct.ClientID, Operation: name, At: begun, Took: Duration(time.Since(begun)), Status: answer.status,
+				ClientID: acct.ClientID, User: user, Operation: name,
+				At: begun, Took: Duration(time.Since(begun)), Status: answer.status,
 			})
 		}()
 		handle(answer, r)

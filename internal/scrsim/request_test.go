@@ -43,7 +43,7 @@ func TestRequestsAreCounted(t *testing.T) {
 			{Operation: "GET /cases", At: begun.Add(time.Minute), Status: 200},
 		}
 		for i := range want {
-			want[i].ClientID = "ACCT0001"
+			want[i].ClientID, want[i].User = "ACCT0001", "user"
 			if want[i].At.IsZero() {
 				want[i].At = begun
 			}
