@@ -46,15 +46,18 @@ const (
 
 // agenda says which request an account's sweeps make next, and keeps how far they
 // have come. It is a state machine without a clock; its cursor is durable once
-// the caller has written it. The requests of a long sweep and those of the others
-// take turns: what is due first by rank goes first, closed before open before
-// reconciliation.
+// the caller has written it. The kinds take turns, request by request: of those
+// that are due, the one goes whose last request is the longest ago, by rank at
+// first. So none keeps another waiting, be it long, be it refused each time.
 type agenda struct {
 	plan   SweepPlan
 	cursor schemas.Sweeps
 	under  map[SweepKind]*sweep
 	// due is when the next sweep of a kind begins. Zero is at once.
 	due map[SweepKind]time.Time
+	// turns are when a kind made its last request, in requests.
+	turns map[SweepKind]int
+	turn  int
 	// widths are those at which windows were answered whole.
 	widths map[SweepKind]time.Duration
 }
@@ -65,7 +68,7 @@ var byRank = []SweepKind{SweepClosed, SweepOpen, SweepReconcile}
 func newAgenda(plan SweepPlan, cursor schemas.Sweeps) *agenda {
 	a := &agenda{
 		plan: plan, cursor: cursor,
-		under: make(map[SweepKind]*sweep), due: make(map[SweepKind]time.Time), widths: make(map[SweepKind]time.Duration),
+		under: make(map[SweepKind]*sweep), due: make(map[SweepKind]time.Time), turns: make(map[SweepKind]int), widths: make(map[SweepKind]time.Duration),
 	}
 	if cursor.ReconciledAt != nil {
 		a.due[SweepReconcile] = cursor.ReconciledAt.Add(plan.Reconcile)
@@ -79,11 +82,8 @@ func (a *agenda) next(now time.Time) (kind SweepKind, at time.Time) {
 		if a.plan.every(k) == 0 {
 			continue
 		}
-		t := a.at(k)
-		if !t.After(now) {
-			return k, now
-		}
-		if kind == "" || t.Before(at) {
+		t := laterOf(a.at(k), now)
+		if kind == "" || t.Before(at) || t.Equal(at) && a.turns[k] < a.turns[kind] {
 			kind, at = k, t
 		}
 	}
@@ -108,8 +108,11 @@ func (a *agenda) at(k SweepKind) time.Time {
 	return s.began.Add(time.Duration(max(covered, 0) * reconcileShare * float64(a.plan.Reconcile)))
 }
 
-// sweep is the kind's sweep under way; it begins one where there is none.
+// sweep is the kind's sweep under way, for its next request; it begins one where
+// there is none.
 func (a *agenda) sweep(k SweepKind, now time.Time) *sweep {
+	a.turn++
+	a.turns[k] = a.turn
 	if s := a.under[k]; s != nil {
 		return s
 	}
@@ -136,15 +139,16 @@ func (a *agenda) sweep(k SweepKind, now time.Time) *sweep {
 
 // passed notes that a window of a kind was covered, or given up as a hole, by a
 // request sent at the given time. How far the server's clock is behind ours is
-// taken off: by its clock it was earlier. It says whether the sweep is done.
+// taken off: by its clock it was earlier, and what it has yet to close lies in no
+// window, whatever its bounds. It says whether the sweep is done.
 // Pause is until the next one, as every gives it, with jitter.
 func (a *agenda) passed(s *sweep, r request, sent time.Time, skew, pause time.Duration) (done bool) {
 	done = s.walk.done()
 	switch s.kind {
 	case SweepClosed:
-		reached := r.window.until
-		if r.until.IsZero() {
-			reached = sent.Add(min(skew, 0))
+		reached := sent.Add(min(skew, 0))
+		if !r.until.IsZero() && r.window.until.Before(reached) {
+			reached = r.window.until
 		}
 		a.cursor.ClosedUntil = &reached
 	case SweepOpen:

@@ -184,3 +184,52 @@ func TestAgendaTakesTurns(t *testing.T) {
 		t.Errorf("requests %v, want %v", got, want)
 	}
 }
+
+// Sweeps that take longer than the pause between two of their kind, and a kind
+// whose requests fail each time, leave the others their turns.
+func TestAgendaLeavesNoKindWaiting(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []bool{false, true} {
+		plan := dailyPlan
+		plan.Closed = time.Second
+		a := newAgenda(plan, schemas.Sweeps{})
+		requests := make(map[SweepKind]int)
+		now := walkStart
+		for range 300 {
+			kind, at := a.next(now)
+			now = laterOf(now, at)
+			s := a.sweep(kind, now)
+			requests[kind]++
+			if kind != SweepClosed || !fails {
+				r := s.next(&bounds{})
+				s.answered(r, 1, false, nil, &bounds{})
+				a.passed(s, r, now, 0, plan.every(kind))
+			}
+			now = now.Add(5 * time.Second)
+		}
+		if requests[SweepOpen] < 4 || requests[SweepReconcile] != 1 {
+			t.Errorf("closed sweeps fail: %t, requests in 25 minutes: %v", fails, requests)
+		}
+	}
+}
+
+// Our clock is ahead of the API's, and a closed sweep ends in the midst: what the
+// API has closed since is listed by whoever goes on.
+func TestAgendaPassesNothingThatTheAPIHasYetToClose(t *testing.T) {
+	t.Parallel()
+	cursor := walkStart.Add(-time.Hour)
+	a := newAgenda(dailyPlan, schemas.Sweeps{ClosedUntil: &cursor})
+	a.widths[SweepClosed] = 10 * time.Minute
+	const behind = 30 * time.Minute
+	for range 6 {
+		s := a.sweep(SweepClosed, walkStart)
+		r := s.next(&bounds{})
+		s.answered(r, 500, false, nil, &bounds{})
+		if a.passed(s, r, walkStart, -behind, time.Minute) {
+			t.Fatal("the sweep is done")
+		}
+	}
+	if at := walkStart.Add(-behind); a.cursor.ClosedUntil.After(at) {
+		t.Errorf("the cursor stands at %v, by the API's clock it is %v", a.cursor.ClosedUntil, at)
+	}
+}
