@@ -56,7 +56,7 @@ func NewInbox(client *kgo.Client, topic string) (*Inbox, error) {
 func (i *Inbox) Put(ctx context.Context, triggers []Hint) error {
 	records := make([]*kgo.Record, len(triggers))
 	for n, t := range triggers {
-		value, err := schemas.EncodeTrigger(t.Trigger)
+		value, err := encoded(t.Trigger)
 		if err != nil {
 			return err
 		}
@@ -68,6 +68,23 @@ func (i *Inbox) Put(ctx context.Context, triggers []Hint) error {
 		}
 	}
 	return nil
+}
+
+// largestObserved is how large a trigger may be with its observation: what the
+// broker takes as one message, less room for headers and framing.
+const largestObserved = schemas.MaxBytes / 2
+
+// encoded is the value of a trigger. An observation that makes it too large stays
+// behind: what is left says to look at the case, and nobody waits behind a case
+// with an endless text.
+func encoded(t schemas.Trigger) ([]byte, error) {
+	value, err := schemas.EncodeTrigger(t)
+	tooLarge := (*schemas.TooLargeError)(nil)
+	if t.Observation != nil && (len(value) > largestObserved || errors.As(err, &tooLarge)) {
+		t.Observation = nil
+		return schemas.EncodeTrigger(t)
+	}
+	return value, err
 }
 
 // produceAll waits beside the client for the acknowledgement of all records. The

@@ -91,6 +91,32 @@ func TestPutWritesNothingIfOneCannotBeEncoded(t *testing.T) {
 
 // A broker that answers nothing does not hold Put beyond its context, and what
 // others put through the same client meanwhile is written when it is back.
+// A case with an endless text does not keep the others of its list from the inbox,
+// also where only the frame around it is too much for the broker.
+func TestPutLeavesAnObservationBehindThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{schemas.MaxBytes - 200, schemas.MaxBytes + 1} {
+		r := newRig(t, rigOption{})
+		hints := []ingest.Hint{hintOf("ENDLESS"), hintOf("OTHER")}
+		for i, text := range []string{strings.Repeat("x", size), "short"} {
+			hints[i].Observation = &schemas.Observation{ObservedAt: stamp, Created: stamp, Modified: stamp, ReferenceID: &text}
+		}
+		if err := newInbox(t, r).Put(t.Context(), hints); err != nil {
+			t.Fatal(err)
+		}
+		observed := make(map[string]bool)
+		for _, trigger := range r.triggers(t) {
+			observed[trigger.CaseID] = trigger.Observation != nil
+		}
+		if d := cmp.Diff(map[string]bool{"ENDLESS": false, "OTHER": true}, observed); d != "" {
+			t.Errorf("with a text of %d bytes, observations (-want +got):\n%s", size, d)
+		}
+		if hints[0].Observation == nil {
+			t.Error("the caller's trigger was changed")
+		}
+	}
+}
+
 func TestPutEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
