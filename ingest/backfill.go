@@ -203,13 +203,15 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 		hints = append(hints, h)
 	})
 	status.Requests++
-	if rejected := (*scr.RejectedError)(nil); errors.As(err, &rejected) && rejected.Reason == scr.RejectedTooLarge && s.walk.narrow(r.window) {
-		return nil // half of it is asked for next
-	}
-	if err != nil {
+	if err != nil && !isTooLarge(err) {
 		return fmt.Errorf("list cases: %w", err)
 	}
-	outcome := s.answered(r, page.Entries, page.Partial, seen, &b.bounds)
+	var outcome step
+	if err != nil {
+		hints, outcome = nil, s.tooLarge(r)
+	} else {
+		outcome = s.answered(r, page.Entries, page.Partial, seen, &b.bounds)
+	}
 	if outcome == stepAgain && r.window.width() > second {
 		return nil // a narrower request shows them again
 	}
@@ -224,7 +226,7 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 		return nil
 	case stepHole:
 		status.Holes++
-		b.cfg.Logger.ErrorContext(ctx, "window holds more cases than one answer, some are missed", slog.String("kind", string(s.kind)),
+		b.cfg.Logger.ErrorContext(ctx, "window holds more than one answer can, some cases are missed", slog.String("kind", string(s.kind)),
 			slog.Time("from", r.window.from), slog.Time("until", r.window.until), slog.Int("hits", page.Entries))
 	case stepPassed:
 	}

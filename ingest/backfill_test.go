@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,28 @@ func TestBackfillGoesOnWhereItWas(t *testing.T) {
 		}
 		if len(cases) != 1000 || twice > 600 {
 			t.Errorf("%d cases in the inbox, %d of them more than once", len(cases), twice)
+		}
+	})
+}
+
+// One second that is too large is a hole, and does not end the backfill.
+func TestBackfillPassesASecondThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		api := r.pastCases(300)
+		api.refusing(func(page []scr.Case) error {
+			if slices.ContainsFunc(page, func(c scr.Case) bool { return c.CaseID == "CASE0100" }) {
+				return &scr.RejectedError{Reason: scr.RejectedTooLarge}
+			}
+			return nil
+		})
+		status, err := r.backfill(api, nil).Run(t.Context())
+		if err != nil || status.EndedAt == nil || status.Holes < 1 || status.Holes > 2 {
+			t.Errorf("status %+v, error %v", status, err)
+		}
+		if cases := r.backfilled(); len(cases) != 299 {
+			t.Errorf("%d cases in the inbox", len(cases))
 		}
 	})
 }

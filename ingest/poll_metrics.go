@@ -39,7 +39,7 @@ func newPollMetrics(meter metric.Meter, p *Poller) (*pollMetrics, error) {
 	m.triggers = counter("postident.sweep.triggers", "{trigger}", "Triggers that sweeps wrote to the inbox, by account and kind: hits that are new or changed.")
 	m.broken = counter("postident.sweep.unreadable", "{case}", "Entries of list answers that cannot be read, by account and kind.")
 	m.windows = counter("postident.sweep.windows", "{window}", "Windows of time that sweeps are done with, by account and kind.")
-	m.holes = counter("postident.sweep.holes", "{window}", "Windows of one second that hold more cases than one answer: some are missed. By account and kind.")
+	m.holes = counter("postident.sweep.holes", "{window}", "Windows of one second that hold more than one answer can: some cases are missed. By account and kind.")
 	var err1, err2, err3, err4 error
 	m.duration, err1 = meter.Float64Histogram("postident.sweep.duration", metric.WithUnit("s"),
 		metric.WithDescription("Whole sweeps from their first request to their last, by account and kind."),

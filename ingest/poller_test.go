@@ -35,7 +35,8 @@ type lists struct {
 	err      error
 	skew     time.Duration
 	limit    int
-	asking   func() // called with each request, under mu
+	asking   func()                 // called with each request, under mu
+	refuse   func([]scr.Case) error // of an answer with these cases, under mu; nil refuses none
 }
 
 type listRequest struct {
@@ -54,6 +55,11 @@ func (l *lists) list(_ context.Context, f scr.Filter, each func(scr.Listed)) (sc
 		return scr.Page{}, l.err
 	}
 	page := scr.Page{Sent: time.Now(), Skew: l.skew}
+	if l.refuse != nil {
+		if err := l.refuse(slices.DeleteFunc(slices.Clone(l.cases), func(c scr.Case) bool { return !matches(f, c) })); err != nil {
+			return page, err
+		}
+	}
 	for _, c := range l.cases {
 		if !matches(f, c) {
 			continue
@@ -109,6 +115,12 @@ func (l *lists) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = err
+}
+
+func (l *lists) refusing(refuse func([]scr.Case) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuse = refuse
 }
 
 // asked is how many requests were made since a time.
@@ -427,6 +439,59 @@ func TestPollerWaitsForKafka(t *testing.T) {
 	})
 }
 
+// What was written before is not written again because open sweeps take long, or
+// fail for a time, while closed ones go on.
+func TestPollerRemembersOpenCasesUntilAnOpenSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		api := &lists{}
+		api.set("OPEN", scr.CaseInProgress, scr.StatusStarted, time.Now().Add(-time.Hour), time.Now().Add(-time.Hour))
+		_, stop := r.start(map[string]*lists{"ACME": api})
+		pass(10 * time.Minute)
+		api.refusing(func(page []scr.Case) error {
+			if len(page) > 0 {
+				return &scr.UnavailableError{Status: 503}
+			}
+			return nil
+		})
+		pass(time.Hour)
+		api.refusing(nil)
+		pass(time.Hour)
+		stop()
+		r.wantWritten("ACME/OPEN/started")
+	})
+}
+
+// An answer that is too large, however narrow its window, is a hole; what lies
+// behind it is swept.
+func TestPollerPassesASecondThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		r.plan.Reconcile = 0
+		api := &lists{}
+		giant := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+		api.set("GIANT", scr.CaseInProgress, scr.StatusStarted, giant, giant)
+		api.set("BEHIND", scr.CaseInProgress, scr.StatusStarted, giant.Add(time.Minute), giant.Add(time.Minute))
+		api.refusing(func(page []scr.Case) error {
+			if slices.ContainsFunc(page, func(c scr.Case) bool { return c.CaseID == "GIANT" }) {
+				return &scr.RejectedError{Reason: scr.RejectedTooLarge}
+			}
+			return nil
+		})
+		_, stop := r.start(map[string]*lists{"ACME": api})
+		pass(time.Minute)
+		stop()
+		r.wantWritten("ACME/BEHIND/started")
+		// The request for the second after it asks for it too, while nothing has shown
+		// that it need not.
+		if n, log := r.count("postident.sweep.holes"), r.logs.String(); n < 1 || n > 2 || !strings.Contains(log, "some cases are missed") {
+			t.Errorf("%d holes counted, log: %s", n, log)
+		}
+	})
+}
+
 func TestPollerReportsAHole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -438,7 +503,7 @@ func TestPollerReportsAHole(t *testing.T) {
 		}
 		_, stop := r.start(map[string]*lists{"ACME": api})
 		pass(time.Minute)
-		if log := r.logs.String(); !strings.Contains(log, "some are missed") || !strings.Contains(log, at.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05")) {
+		if log := r.logs.String(); !strings.Contains(log, "some cases are missed") || !strings.Contains(log, at.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05")) {
 			t.Errorf("the hole and its bounds are not in the log: %s", log)
 		}
 		if n := r.count("postident.sweep.holes"); n < 1 {

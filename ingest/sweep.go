@@ -122,6 +122,20 @@ func (s *sweep) answered(r request, hits int, partial bool, seen []string, b *bo
 	return stepHole
 }
 
+// tooLarge takes in that an answer was refused for its size. Half of it
+// may be small enough; a second that is not cannot be listed.
+func (s *sweep) tooLarge(r request) step {
+	switch {
+	case s.walk.narrow(r.window):
+		return stepAgain
+	case r.until.IsZero():
+		s.walk.ahead = false // what happens meanwhile is for the next sweep
+		return stepAgain
+	}
+	s.pass(r.window, 0)
+	return stepHole
+}
+
 func (s *sweep) pass(w window, hits int) {
 	s.walk.pass(w, hits)
 	s.exact, s.shown = false, nil

@@ -142,8 +142,8 @@ func (s *sweeper) request(ctx context.Context, a *agenda, kind SweepKind) error 
 	// that comes to a process that slept is old: its triggers only say look again,
 	// and what they carry is older than what was published.
 	page, err := s.account.List(ctx, r.filter, func(l scr.Listed) { s.take(&f, sweep, r, l) })
-	if rejected := (*scr.RejectedError)(nil); errors.As(err, &rejected) && rejected.Reason == scr.RejectedTooLarge && sweep.walk.narrow(r.window) {
-		return nil // half of it is asked for next
+	if isTooLarge(err) {
+		return s.step(ctx, a, sweep, r, page, sweep.tooLarge(r))
 	}
 	if err != nil {
 		return fmt.Errorf("list cases: %w", err)
@@ -156,12 +156,23 @@ func (s *sweeper) request(ctx context.Context, a *agenda, kind SweepKind) error 
 		s.digests.note(caseID, sum, began)
 	}
 	s.p.metrics.listed(ctx, s.account.ClientID, kind, page.Entries, len(f.hints), f.broken)
-	switch sweep.answered(r, page.Entries, page.Partial, f.second, &s.bounds) {
+	return s.step(ctx, a, sweep, r, page, sweep.answered(r, page.Entries, page.Partial, f.second, &s.bounds))
+}
+
+// isTooLarge says that an answer was refused for its size.
+func isTooLarge(err error) bool {
+	rejected := (*scr.RejectedError)(nil)
+	return errors.As(err, &rejected) && rejected.Reason == scr.RejectedTooLarge
+}
+
+// step does what an answer meant for its sweep.
+func (s *sweeper) step(ctx context.Context, a *agenda, sweep *sweep, r request, page scr.Page, meant step) error {
+	switch meant {
 	case stepAgain:
 		return nil
 	case stepHole:
-		s.p.metrics.hole(ctx, s.account.ClientID, kind)
-		s.log.ErrorContext(ctx, "window holds more cases than one answer, some are missed", slog.String("kind", string(kind)),
+		s.p.metrics.hole(ctx, s.account.ClientID, sweep.kind)
+		s.log.ErrorContext(ctx, "window holds more than one answer can, some cases are missed", slog.String("kind", string(sweep.kind)),
 			slog.Time("from", r.window.from), slog.Time("until", r.window.until), slog.Int("hits", page.Entries))
 	case stepPassed:
 	}
@@ -177,7 +188,7 @@ func (s *sweeper) passed(ctx context.Context, a *agenda, sweep *sweep, r request
 	if done {
 		s.progress.whole(sweep.kind, sweep.began)
 		s.p.metrics.swept(ctx, s.account.ClientID, sweep.kind, now.Sub(sweep.began))
-		s.digests.forget(now.Add(-s.memory()))
+		s.digests.forget(s.progress.shownSince(a.plan))
 		s.log.DebugContext(ctx, "swept", slog.String("kind", string(sweep.kind)), slog.Duration("took", now.Sub(sweep.began)))
 	} else if sweep.kind == SweepOpen {
 		return nil // the cursor knows whole open sweeps only
@@ -185,13 +196,6 @@ func (s *sweeper) passed(ctx context.Context, a *agenda, sweep *sweep, r request
 	return s.cursors.Write(ctx, schemas.LiveCursorKey(s.account.ClientID), schemas.PollCursor{
 		ClientID: s.account.ClientID, Sweeps: new(a.cursor), UpdatedAt: now,
 	})
-}
-
-// memory is how long a case is remembered that no answer shows: two of the
-// sweeps that would have to show it.
-func (s *sweeper) memory() time.Duration {
-	plan := s.p.cfg.Plan
-	return 2*max(plan.Open, plan.Closed, time.Minute) + plan.Overlap
 }
 
 // take makes a trigger of an entry, unless the last one said the same.
@@ -267,6 +271,18 @@ func (p *sweepProgress) whole(kind SweepKind, began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.good[kind] = began
+}
+
+// shownSince is a time since when an answer has shown every case that closed and
+// open sweeps show, however long they took.
+func (p *sweepProgress) shownSince(plan SweepPlan) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since := p.good[SweepClosed]
+	if plan.every(SweepOpen) > 0 && p.good[SweepOpen].Before(since) {
+		since = p.good[SweepOpen]
+	}
+	return since
 }
 
 // partitionsOf asks how many partitions a topic has.
