@@ -36,7 +36,7 @@ func TestKillNineUnderLoad(t *testing.T) {
 	for i := range w.replicas {
 		w.replicas[i].start(t)
 	}
-	loop := newClosedLoop(t, w, cases)
+	loop := newClosedLoop(t, w, cases, isHooked)
 	for kill := 1; kill <= kills; kill++ {
 		loop.await(t, kill*cases/(kills+1))
 		victim := w.replicas[kill%len(w.replicas)]
@@ -51,8 +51,8 @@ func TestKillNineUnderLoad(t *testing.T) {
 	}
 
 	verdict := w.judge(t, metrics)
-	if hooked := loop.hooked(); verdict.Events < hooked {
-		t.Errorf("%d events for %d changes with a webhook", verdict.Events, hooked)
+	if due := loop.dues(); verdict.Events < due {
+		t.Errorf("%d events for %d changes with a webhook", verdict.Events, due)
 	}
 	w.compareConsumers(t, kafka, registry, w.published(t))
 }
@@ -69,7 +69,7 @@ func TestKafkaPaused(t *testing.T) {
 	w.bridge(t, "topics", "apply", "--replication", "1")
 	bridge := w.replicas[0]
 	bridge.start(t)
-	loop := newClosedLoop(t, w, cases)
+	loop := newClosedLoop(t, w, cases, isHooked)
 	loop.await(t, cases/4)
 
 	kafka.Pause(t, 1)
@@ -136,22 +136,30 @@ func (w *world) hook(t *testing.T, r *replica) (status int) {
 type closedLoop struct {
 	sim      *scrsim.Simulator
 	accounts []scrsim.Account
+	due      func(scrsim.Advanced) bool // the step's event is awaited
 
 	mu       sync.Mutex
 	left     int                      // guarded by mu: cases not created yet
 	expected map[string]scrsim.Change // guarded by mu: by caseId, the change whose event is awaited
 	atEnd    map[string]bool          // guarded by mu
 	finished int                      // guarded by mu
-	hooks    int                      // guarded by mu: changes with a webhook
+	halted   bool                     // guarded by mu: nothing goes on
+	awaited  int                      // guarded by mu: changes whose event was, or is
 	err      error                    // guarded by mu
 }
 
 // window is how many cases walk at a time.
 const window = 200
 
-func newClosedLoop(t *testing.T, w *world, cases int) *closedLoop {
+// isHooked says that a webhook tells of the step.
+func isHooked(a scrsim.Advanced) bool { return a.Hooked }
+
+func newClosedLoop(t *testing.T, w *world, cases int, due func(scrsim.Advanced) bool) *closedLoop {
 	t.Helper()
-	l := &closedLoop{sim: w.sim, accounts: w.accounts, left: cases, expected: make(map[string]scrsim.Change), atEnd: make(map[string]bool)}
+	l := &closedLoop{
+		sim: w.sim, accounts: w.accounts, due: due, left: cases,
+		expected: make(map[string]scrsim.Change), atEnd: make(map[string]bool),
+	}
 	client, err := kgo.NewClient(append(w.opts(), kgo.ConsumeTopics(w.prefix+"status.v1"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
@@ -192,7 +200,7 @@ func (l *closedLoop) published(e schemas.StatusChanged, err error) {
 	}
 	change, ok := l.expected[e.CaseID]
 	if !ok || e.Identification == nil || string(e.Method) != change.Method || !e.Identification.Modified.Equal(change.Modified) {
-		return // of a change without a webhook, or a mistake that the checker names
+		return // of a change that is not awaited, or a mistake that the checker names
 	}
 	delete(l.expected, e.CaseID)
 	l.walk(e.CaseID)
@@ -212,17 +220,17 @@ func (l *closedLoop) next() {
 	l.walk(created.CaseID)
 }
 
-// walk takes steps until one has a webhook. Callers hold mu.
+// walk takes steps until the event of one is due. Callers hold mu.
 func (l *closedLoop) walk(caseID string) {
-	for !l.atEnd[caseID] {
+	for !l.atEnd[caseID] && !l.halted {
 		step, err := l.sim.Advance(caseID)
 		if err != nil {
 			l.err = errors.Join(l.err, err)
 			return
 		}
 		l.atEnd[caseID] = step.AtEnd
-		if step.Hooked {
-			l.hooks++
+		if l.due(step) {
+			l.awaited++
 			l.expected[caseID] = step.Change
 			return
 		}
@@ -231,10 +239,11 @@ func (l *closedLoop) walk(caseID string) {
 	l.next()
 }
 
-func (l *closedLoop) hooked() int {
+// dues is how many events were due.
+func (l *closedLoop) dues() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.hooks
+	return l.awaited
 }
 
 // await waits until n cases are at their ends.
@@ -247,5 +256,21 @@ func (l *closedLoop) await(t *testing.T, n int) {
 			t.Fatal(l.err)
 		}
 		return l.finished >= n
+	})
+}
+
+// halt lets no case go on, and waits until every event that is due is there.
+func (l *closedLoop) halt(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	l.left, l.halted = 0, true
+	l.mu.Unlock()
+	eventually(t, "every event is there", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.err != nil {
+			t.Fatal(l.err)
+		}
+		return len(l.expected) == 0
 	})
 }

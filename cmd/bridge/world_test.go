@@ -37,23 +37,36 @@ type world struct {
 	sim      *scrsim.Simulator
 	accounts []scrsim.Account
 	env      []string
-	entrance *lab.Entrance
 	replicas []*replica
 }
 
+// newWorld has bridges with all roles, to which the simulator sends its webhooks.
 func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, replicas int) *world {
 	t.Helper()
+	entrance := &lab.Entrance{Client: &http.Client{Timeout: 5 * time.Second}}
+	front := httptest.NewServer(entrance)
+	t.Cleanup(front.Close)
+	w := newWorldOf(t, "kill.", kafka, registry, scrsim.Config{Accounts: scrsim.ExampleAccounts(front.URL), Seed: 7, TimeScale: 60})
+	var targets []string
+	for i := range replicas {
+		w.replicas = append(w.replicas, newReplica(t, w, i))
+		targets = append(targets, w.replicas[i].webhook)
+	}
+	entrance.Set(targets)
+	return w
+}
+
+// newWorldOf has a simulator and no bridges yet.
+func newWorldOf(t *testing.T, prefix string, kafka *counterpart.Kafka, registry *counterpart.Registry, cfg scrsim.Config) *world {
+	t.Helper()
 	w := &world{
-		prefix:   "kill.",
+		prefix:   prefix,
 		binary:   buildBridge(t),
 		seeds:    kafka.Seeds(),
 		registry: registry.URL,
-		entrance: &lab.Entrance{Client: &http.Client{Timeout: 5 * time.Second}},
+		accounts: cfg.Accounts,
 	}
-	front := httptest.NewServer(w.entrance)
-	t.Cleanup(front.Close)
-	w.accounts = scrsim.ExampleAccounts(front.URL)
-	sim, err := scrsim.New(scrsim.Config{Accounts: w.accounts, Seed: 7, TimeScale: 60})
+	sim, err := scrsim.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,12 +96,6 @@ func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Regi
 			w.env = append(w.env, fmt.Sprintf("BRIDGE_ACCOUNT_%d_%s=%s", i+1, name, value))
 		}
 	}
-	var targets []string
-	for i := range replicas {
-		w.replicas = append(w.replicas, newReplica(t, w, i))
-		targets = append(targets, w.replicas[i].webhook)
-	}
-	w.entrance.Set(targets)
 	return w
 }
 
@@ -250,6 +257,7 @@ func (w *world) scrape(t *testing.T) []byte {
 type replica struct {
 	name           string
 	binary         string
+	args           []string
 	env            []string
 	admin, webhook string
 	log            *lockedBuffer
@@ -259,7 +267,7 @@ type replica struct {
 func newReplica(t *testing.T, w *world, i int) *replica {
 	t.Helper()
 	r := &replica{
-		name: fmt.Sprintf("replica %d", i), binary: w.binary, log: new(lockedBuffer),
+		name: fmt.Sprintf("replica %d", i), binary: w.binary, args: []string{"run"}, log: new(lockedBuffer),
 		admin: freeAddress(t), webhook: freeAddress(t),
 	}
 	r.env = append(slices.Clone(w.env), "BRIDGE_ADMIN_ADDR="+r.admin, "BRIDGE_WEBHOOK_ADDR="+r.webhook)
@@ -288,7 +296,7 @@ func freeAddress(t *testing.T) string {
 // start starts the process and waits until it is ready.
 func (r *replica) start(t *testing.T) {
 	t.Helper()
-	r.cmd = exec.Command(r.binary, "run")
+	r.cmd = exec.Command(r.binary, r.args...)
 	r.cmd.Env = r.env
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	lab.DieWithParent(r.cmd)
