@@ -7,6 +7,8 @@ func Figures() []Figure {
 		webhookFigure(),
 		publisherFigure(),
 		observationFigure(),
+		backfillFigure(),
+		observingFigure(),
 		backlogFigure(),
 		latencyFigure(),
 		idleFigure(),

@@ -66,48 +66,29 @@ func measurePublisher(ctx context.Context, env *Env) (rows []Row, err error) {
 	if err := env.ApplyTopics(ctx, kafka, publishPartitions); err != nil {
 		return nil, err
 	}
-	api, err := startSealedAPI(ctx)
+	r, err := env.startReading(ctx, kafka, rsaBits)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, api.close()) }()
-	key, err := scr.NewKey(rsaBits)
-	if err != nil {
-		return nil, err
-	}
-	client, err := scr.NewClient(scr.ClientConfig{ //nolint:gosec // the secrets of an API that lives as long as the benchmark
-		BaseURL: api.url, ClientID: benchClientID, Username: "bench", Password: "of-no-use-elsewhere", DataPassword: "likewise",
-		Access: scr.AccessClient, Key: key,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
-	}
-	if _, err := client.Case(ctx, readCaseID(0, 0)); err != nil { // shows the key to the API
-		return nil, fmt.Errorf("read first case: %w", err)
-	}
-	running, err := env.startPublisher(ctx, kafka, client.Case)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, running.end()) }()
+	defer func() { err = errors.Join(err, r.end()) }()
 	var ours, alone, ratios []float64
 	for round := range plan.warmup + plan.rounds {
-		if err := api.prepare(round, plan.cases); err != nil {
+		if err := r.api.prepare(round, plan.cases); err != nil {
 			return nil, err
 		}
 		limit, err := decryptionRate(plan.alone)
 		if err != nil {
 			return nil, err
 		}
-		before, err := running.counts(ctx)
+		before, err := r.running.counts(ctx)
 		if err != nil {
 			return nil, err
 		}
-		rate, err := env.publishReads(ctx, kafka, running, api, round, plan.cases)
+		rate, err := env.publishReads(ctx, kafka, r.running, r.api, round, plan.cases)
 		if err != nil {
 			return nil, err
 		}
-		after, err := running.counts(ctx)
+		after, err := r.running.counts(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -123,6 +104,46 @@ func measurePublisher(ctx context.Context, env *Env) (rows []Row, err error) {
 		Note: fmt.Sprintf("RSA-%d, one case a read; the API's answers were sealed beforehand, for that is another machine's work; rounds %.2f", rsaBits, ratios),
 	}}, nil
 }
+
+// reading is a publisher that reads each case from an API of sealed answers.
+type reading struct {
+	api     *sealedAPI
+	running *publishing
+}
+
+// startReading starts both, with an RSA key of so many bits.
+func (e *Env) startReading(ctx context.Context, kafka *testbed.Kafka, bits int) (r *reading, err error) {
+	r = new(reading)
+	if r.api, err = startSealedAPI(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.api.close())
+		}
+	}()
+	key, err := scr.NewKey(bits)
+	if err != nil {
+		return nil, err
+	}
+	client, err := scr.NewClient(scr.ClientConfig{ //nolint:gosec // the secrets of an API that lives as long as the benchmark
+		BaseURL: r.api.url, ClientID: benchClientID, Username: "bench", Password: "of-no-use-elsewhere", DataPassword: "likewise",
+		Access: scr.AccessClient, Key: key,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	if _, err := client.Case(ctx, readCaseID(0, 0)); err != nil { // shows the key to the API
+		return nil, fmt.Errorf("read first case: %w", err)
+	}
+	if r.running, err = e.startPublisher(ctx, kafka, client.Case); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// end stops both.
+func (r *reading) end() error { return errors.Join(r.running.end(), r.api.close()) }
 
 // decryptionRate is how many RSA decryptions a second all cores do, and nothing
 // else.
