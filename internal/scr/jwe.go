@@ -55,7 +55,7 @@ func kindOf(body []byte) bodyKind {
 		return bodyOther
 	case body[0] == '{' || body[0] == '[':
 		return bodyJSON
-	case slices.ContainsFunc(body, foreignToJWE):
+	case hasForeignToJWE(body):
 		return bodyOther
 	case bytes.HasPrefix(body, []byte("ey")), body[0] == 'e' && bytes.IndexByte(body, '.') > 0:
 		return bodyJWE
@@ -64,7 +64,23 @@ func kindOf(body []byte) bodyKind {
 	}
 }
 
-func foreignToJWE(c byte) bool { return c != '.' && !isBase64URL(c) }
+// ofJWE holds the bytes that a compact JWE is made of. A list is a megabyte of
+// them, and a table takes a quarter of the time that comparisons take.
+var ofJWE = func() (of [256]bool) {
+	for c := range of {
+		of[c] = c == '.' || isBase64URL(byte(c))
+	}
+	return of
+}()
+
+func hasForeignToJWE(body []byte) bool {
+	for _, c := range body {
+		if !ofJWE[c] {
+			return true
+		}
+	}
+	return false
+}
 
 // decrypt opens a compact JWE (RFC 7516). The plaintext is at most limit bytes
 // long. Its error is a *RejectedError without HTTP status; it names alg and enc
