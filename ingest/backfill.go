@@ -162,7 +162,7 @@ func (b *Backfill) wait(ctx context.Context) error {
 	if err := pause(ctx, b.brake.holds(b.cfg.Now())); err != nil {
 		return err
 	}
-	if b.cfg.Waiting == nil {
+	if b.cfg.Waiting == nil || b.pace.knows(b.cfg.Now()) {
 		return nil
 	}
 	for {
@@ -219,6 +219,7 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 		if err := b.cfg.Inbox.Put(ctx, hints); err != nil {
 			return err
 		}
+		b.pace.wrote(len(hints))
 	}
 	status.Cases += int64(len(hints))
 	switch outcome {

@@ -53,15 +53,22 @@ const (
 	// paceLeast is how many triggers may wait whatever the rate, so that those who
 	// stand still show what they can do.
 	paceLeast = 2000
-	// paceWindow is the time over which the rate is taken: offsets move once a
-	// second.
-	paceWindow = 5 * time.Second
+	// paceWindow is the time over which the rate is taken. It begins and ends where
+	// the offsets moved, which they do once a second: so it can be as short as this,
+	// and a backfill is at its full rate within a few seconds.
+	paceWindow = 2 * time.Second
+	// paceStill is after how long offsets that do not move count as standing still.
+	paceStill = 1500 * time.Millisecond
+	// paceFresh is how long an answer about the backlog is good for.
+	paceFresh = 250 * time.Millisecond
 )
 
 // pace lets a backfill go as fast as the inbox is worked off, and no faster. It
 // is a state machine without a clock.
 type pace struct {
-	seen []paceMark // of the last paceWindow, oldest first
+	moves []paceMark // of the offsets in the last paceWindow, oldest first
+	asked time.Time  // when the backlog was told last
+	left  int64      // how many more triggers it admits
 }
 
 type paceMark struct {
@@ -69,16 +76,31 @@ type paceMark struct {
 	done int64
 }
 
+// knows says whether another answer's triggers may be written now by what was
+// told a moment ago: then nobody need ask.
+func (p *pace) knows(now time.Time) bool { return p.left > 0 && now.Sub(p.asked) < paceFresh }
+
+// wrote takes in that so many triggers were written.
+func (p *pace) wrote(triggers int) { p.left -= int64(triggers) }
+
 // admits says whether another answer's triggers may be written now.
 func (p *pace) admits(now time.Time, b Backlog) bool {
-	p.seen = append(p.seen, paceMark{now, b.Done})
-	for len(p.seen) > 2 && now.Sub(p.seen[1].at) >= paceWindow {
-		p.seen = p.seen[1:]
+	if n := len(p.moves); n == 0 || p.moves[n-1].done != b.Done {
+		p.moves = append(p.moves, paceMark{now, b.Done})
+	}
+	for len(p.moves) > 2 && now.Sub(p.moves[1].at) >= paceWindow {
+		p.moves = p.moves[1:]
+	}
+	first, last := p.moves[0], p.moves[len(p.moves)-1]
+	until := last.at
+	if now.Sub(until) >= paceStill {
+		until = now
 	}
 	allowed := int64(paceLeast)
-	if took := now.Sub(p.seen[0].at); took > 0 {
-		rate := float64(b.Done-p.seen[0].done) / took.Seconds()
+	if took := until.Sub(first.at); took > 0 {
+		rate := float64(last.done-first.done) / took.Seconds()
 		allowed = max(allowed, int64(rate*paceAhead.Seconds()))
 	}
-	return b.Written-b.Done < allowed
+	p.asked, p.left = now, allowed-(b.Written-b.Done)
+	return p.left > 0
 }
