@@ -1,16 +1,19 @@
 package publish
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
 
 // TestGather: a look waits for others only while others are under way, and only
-// for a part of the time that it took.
+// for a part of the time that it took; one that lists have shown waits for others
+// of its kind.
 func TestGather(t *testing.T) {
 	t.Parallel()
+	const listed = -2
 	for name, tt := range map[string]struct {
-		took    []time.Duration // of looks that are done, -1 for one without a read
+		took    []time.Duration // of looks that are done, -1 for one without a read, listed for an observation
 		running int             // of all
 		want    time.Duration
 	}{
@@ -22,6 +25,12 @@ func TestGather(t *testing.T) {
 		"the least patient decides":                 {[]time.Duration{time.Second, 40 * time.Millisecond}, 3, 10 * time.Millisecond},
 		"what came at once goes at once":            {[]time.Duration{time.Second, -1}, 3, 0},
 		"what was read at once goes nearly at once": {[]time.Duration{8 * time.Millisecond}, 3, 2 * time.Millisecond},
+		"what a list has shown waits for more":      {[]time.Duration{listed, listed}, 2, listGather},
+		"it does not hold up the last read":         {[]time.Duration{listed, time.Second}, 2, 0},
+		"nor does it after one":                     {[]time.Duration{time.Second, listed}, 2, 0},
+		"nor one without a read":                    {[]time.Duration{listed, -1, listed}, 4, 0},
+		"nor is it held up by a slow one":           {[]time.Duration{listed, time.Second}, 3, listGather},
+		"nor when the inbox has to wait":            {slices.Repeat([]time.Duration{listed}, maxRunning), maxRunning, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,8 +40,11 @@ func TestGather(t *testing.T) {
 			}
 			for i, took := range tt.took {
 				r := result{job: job{key: caseName(i)}}
-				if took >= 0 {
+				switch {
+				case took >= 0:
 					r.began = epoch.Add(-took)
+				case took == listed:
+					r.observed = new(snapshot)
 				}
 				w.settleSoon(r)
 			}

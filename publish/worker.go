@@ -21,11 +21,12 @@ const (
 	maxPoll        = 256  // triggers in one poll
 	gatherShare    = 4    // a look waits for this part of its time to be committed with others
 	maxGather      = 400 * time.Millisecond
-	forgetInterval = time.Hour        // of the search for states to forget
-	busyAfter      = 5 * time.Second  // the longest wait for one of an account's reads
-	maxOpen        = 100_000          // triggers done or not above the position
-	carefulFor     = 10 * time.Second // how long cases go one at a time after a refused record
-	refusedFor     = 10 * time.Minute // how long a case is not tried whose record was refused
+	listGather     = 100 * time.Millisecond // what a list has shown waits so long
+	forgetInterval = time.Hour              // of the search for states to forget
+	busyAfter      = 5 * time.Second        // the longest wait for one of an account's reads
+	maxOpen        = 100_000                // triggers done or not above the position
+	carefulFor     = 10 * time.Second       // how long cases go one at a time after a refused record
+	refusedFor     = 10 * time.Minute       // how long a case is not tried whose record was refused
 )
 
 // worker works on one inbox partition through one opening of its transactional
@@ -50,6 +51,7 @@ type worker struct {
 	behind    int                             // all of waiting
 	ready     []result                        // looks to be settled in the next transaction
 	commitBy  time.Time                       // until then what is ready may wait for more
+	listed    bool                            // all that is ready is what lists have shown
 	results   chan result                     // from reads and from triggers sent on
 	backlog   backlog                         // retry slots that are due
 	ahead     lookahead                       // of the look-ups for them
@@ -148,9 +150,7 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 		}
 		pause = min(pause, gather)
 	}
-	// What waits behind a look is none of it: many hooks of one case that hangs
-	// must not stop the others.
-	if w.progress.undone-w.behind >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning {
+	if w.full() {
 		fetched = nil
 	}
 	timer := time.NewTimer(pause)
@@ -183,26 +183,46 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 	}
 }
 
+// full says that no more is taken from the inbox for now. What waits behind a look
+// does not count: many hooks of one case that hangs must not stop the others.
+func (w *worker) full() bool {
+	return w.progress.undone-w.behind >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning
+}
+
 // settleSoon puts a look that is done into the next transaction. Under load each
 // look would have a transaction of its own, and transactions are what the broker
 // is busy with. So while others are under way, one that took long waits some
 // more, a small part of its time, to be committed with them; what came at once
-// goes at once.
+// goes at once. What a list has shown is seconds old and has others behind it in
+// the inbox, so it waits for them, but holds up nothing that does not come from a
+// list.
 func (w *worker) settleSoon(r result) {
 	var by time.Time // at once
-	if !r.began.IsZero() {
-		now := w.p.cfg.Now()
+	now := w.p.cfg.Now()
+	listed := r.observed != nil
+	switch {
+	case listed:
+		by = now.Add(listGather)
+	case !r.began.IsZero():
 		by = now.Add(min(now.Sub(r.began)/gatherShare, maxGather))
 	}
 	if len(w.ready) == 0 || by.Before(w.commitBy) {
 		w.commitBy = by
 	}
+	w.listed = listed && (w.listed || len(w.ready) == 0)
 	w.ready = append(w.ready, r)
 }
 
 // gather is how long what is ready may wait for more; zero to commit now.
 func (w *worker) gather(now time.Time) time.Duration {
-	if len(w.ready) == 0 || len(w.ready) >= maxBatch || len(w.running) <= len(w.ready) {
+	if len(w.ready) == 0 || len(w.ready) >= maxBatch {
+		return 0
+	}
+	more := len(w.running) > len(w.ready)
+	if w.listed {
+		more = !w.full()
+	}
+	if !more {
 		return 0
 	}
 	return max(w.commitBy.Sub(now), 0)
