@@ -14,7 +14,7 @@ type worked struct {
 }
 
 // pass lets time pass, and says what is told then.
-func (w *worked) pass(now time.Duration, step time.Duration) Backlog {
+func (w *worked) pass(now, step time.Duration) Backlog {
 	w.done = min(w.done+w.rate*step.Seconds(), float64(w.written))
 	if now%time.Second == 0 {
 		w.told = int64(w.done)

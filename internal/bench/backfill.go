@@ -33,7 +33,7 @@ type backfillPlan struct {
 
 func planBackfill(quick bool) backfillPlan {
 	if quick {
-		return backfillPlan{warmup: 100, cases: 8_000, kills: 3}
+		return backfillPlan{warmup: 100, cases: 16_000, kills: 3}
 	}
 	return backfillPlan{warmup: 100_000, cases: 1_000_000, kills: 3}
 }
@@ -58,51 +58,63 @@ func measureBackfill(ctx context.Context, env *Env) (rows []Row, err error) {
 			return nil, err
 		}
 	}
-	warmup, whole, interrupted := histories[0], histories[1], histories[2]
-	if _, err := s.run(ctx, warmup, 0, int64(warmup.Cases)); err != nil {
-		return nil, err
-	}
-	before := int64(warmup.Cases)
-	ours, err := s.run(ctx, whole, before, int64(whole.Cases))
+	ours, err := s.backfillAll(ctx, plan, histories)
 	if err != nil {
 		return nil, err
-	}
-	rate := float64(whole.Cases) / ours.took.Seconds()
-	perRequest := float64(ours.summary.Cases) / float64(ours.summary.Requests)
-	env.Logf("%.0f events/s in %v, %.0f cases a request", rate, ours.took.Round(time.Second/10), perRequest)
-	if err := s.interrupt(ctx, interrupted, plan.kills); err != nil {
-		return nil, err
-	}
-	if _, err := s.run(ctx, interrupted, before+int64(whole.Cases), int64(interrupted.Cases)); err != nil {
-		return nil, err
-	}
-	if err := s.settle(ctx); err != nil {
-		return nil, fmt.Errorf("wait for an empty inbox: %w", err)
 	}
 	sample, err := env.judgeEvents(ctx, kafka, plan.warmup+2*plan.cases)
 	if err != nil {
 		return nil, err
 	}
-	// Idle, it would still answer heartbeats on the cores of the floor.
+	// Idle, it would still send heartbeats on the cores of the floor.
 	err = s.publisher.stop()
 	s.publisher = nil
 	if err != nil {
 		return nil, err
 	}
-	limit, err := s.floor(ctx, whole, perRequest, sample)
+	limit, err := s.floor(ctx, histories[1], ours.perRequest(), sample)
 	if err != nil {
 		return nil, err
 	}
 	env.Logf("%.0f events/s without logic", limit)
+	return backfillRows(plan, ours, limit)
+}
+
+// backfillAll does the backfills of a plan, each of a history of its own: one that
+// is not counted, the one that it gives, and one that is interrupted.
+func (s *sweeping) backfillAll(ctx context.Context, plan backfillPlan, histories []scrsim.History) (ours swept, err error) {
+	warmup, whole, interrupted := histories[0], histories[1], histories[2]
+	if _, err := s.run(ctx, warmup, 0, int64(plan.warmup)); err != nil {
+		return ours, err
+	}
+	before := int64(plan.warmup)
+	if ours, err = s.run(ctx, whole, before, int64(plan.cases)); err != nil {
+		return ours, err
+	}
+	s.env.Logf("%d events in %v, %.0f cases a request", plan.cases, ours.took.Round(time.Second/10), ours.perRequest())
+	if err := s.interrupt(ctx, interrupted, plan.kills); err != nil {
+		return ours, err
+	}
+	before += int64(plan.cases)
+	if _, err := s.run(ctx, interrupted, before, int64(plan.cases)); err != nil {
+		return ours, err
+	}
+	if err := s.settle(ctx); err != nil {
+		return ours, fmt.Errorf("wait for an empty inbox: %w", err)
+	}
+	return ours, nil
+}
+
+func backfillRows(plan backfillPlan, ours swept, limit float64) ([]Row, error) {
 	first, last, err := tenths(ours.resident)
 	if err != nil {
 		return nil, err
 	}
-	name := grouped(fmt.Sprint(plan.cases)) + " cases"
 	return []Row{{
-		Name: "backfill of " + name, Ours: rate, Limit: limit, Unit: "events/s", Bar: Bar{AtLeast: 0.5},
-		Note: fmt.Sprintf("from the start of the process to the last event, %v; RSA-%d, %.0f cases a request; limit: one client that reads the same lists and produces as many events; as many cases again, interrupted by kill -9 %d times, gave each event once",
-			ours.took.Round(time.Second/10), rsaBits, perRequest, plan.kills),
+		Name: fmt.Sprintf("backfill of %s cases", grouped(fmt.Sprint(plan.cases))),
+		Ours: float64(plan.cases) / ours.took.Seconds(), Limit: limit, Unit: "events/s", Bar: Bar{AtLeast: 0.5},
+		Note: fmt.Sprintf("from the start of the process to the last event, %v; RSA-%d, %.0f cases a request; limit: one client that reads the same lists and produces as many events; as many cases again, interrupted by kill -9 %d times, gave one event each",
+			ours.took.Round(time.Second/10), rsaBits, ours.perRequest(), plan.kills),
 	}, {
 		Name: "memory of that backfill, last tenth", Ours: last, Limit: first, Unit: "MB", Bar: Bar{AtLeast: 0.8, AtMost: 1.2},
 		Note: fmt.Sprintf("medians of VmRSS, limit: the first tenth; %.1f to %.1f MB in all", slices.Min(ours.resident), slices.Max(ours.resident)),
@@ -113,12 +125,12 @@ func measureBackfill(ctx context.Context, env *Env) (rows []Row, err error) {
 // in a second. An hour lies between them: a list may show what is a second outside
 // of its window.
 func pastOf(now time.Time, cases ...int) []scrsim.History {
-	const perDay = 100_000
+	const every = 864 * time.Millisecond // 100,000 a day
 	histories := make([]scrsim.History, len(cases))
 	until := now.UTC().Truncate(time.Second)
 	for i, n := range cases {
 		until = until.Add(-time.Hour)
-		from := until.Add(-time.Duration(n) * 24 * time.Hour / perDay).Truncate(time.Second)
+		from := until.Add(-time.Duration(n) * every).Truncate(time.Second)
 		histories[i] = scrsim.History{ClientID: sweptAccount(), Cases: n, From: from, Until: until}
 		until = from
 	}

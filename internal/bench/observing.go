@@ -103,5 +103,5 @@ func (e *Env) listMany(ctx context.Context, kafka *testbed.Kafka, plan observing
 	}
 	rate = middleRate(plan.listed, r.hundredths)
 	e.Logf("%.0f cases/s listed", rate)
-	return rate, float64(r.summary.Cases) / float64(r.summary.Requests), nil
+	return rate, r.perRequest(), nil
 }

@@ -168,11 +168,35 @@ func (s *sweeping) startBackfill(ctx context.Context, h scrsim.History) (*backfi
 	return b, err
 }
 
+// memory is what a backfill has resident while it runs.
+func (b *backfill) memory() (megabytes float64, ok bool) {
+	select {
+	case <-b.ended:
+		return 0, false
+	default:
+	}
+	// One that ends this moment has none any more.
+	memory, err := memoryOf(b.cmd.Process.Pid)
+	return float64(memory["VmRSS"]) / 1e6, err == nil
+}
+
+// failed gives the error with which a backfill has ended, nil while it runs.
+func (b *backfill) failed() error {
+	select {
+	case <-b.ended:
+		if b.err != nil {
+			return fmt.Errorf("backfill: %w: %s", b.err, b.tail)
+		}
+	default:
+	}
+	return nil
+}
+
 // kill ends a backfill in the midst of whatever it does.
 func (b *backfill) kill() error {
 	select {
 	case <-b.ended:
-		return fmt.Errorf("backfill ended before it was killed: %w: %s", b.err, b.tail)
+		return errors.Join(fmt.Errorf("backfill ended before it was killed: %s", b.tail), b.err)
 	default:
 	}
 	if err := b.cmd.Process.Kill(); err != nil {
@@ -189,6 +213,9 @@ type swept struct {
 	resident   []float64     // MB of the backfill, at even times from the first event to its end
 	summary    summary
 }
+
+// perRequest is how many cases a list held.
+func (r *swept) perRequest() float64 { return float64(r.summary.Cases) / float64(r.summary.Requests) }
 
 // lookInterval is how often the processes are asked how far they are.
 const lookInterval = 100 * time.Millisecond
@@ -216,26 +243,23 @@ func (s *sweeping) run(ctx context.Context, h scrsim.History, before, n int64) (
 		if events -= before; events > last {
 			last, moved = events, time.Now()
 		}
-		if time.Since(moved) > time.Minute {
-			return r, fmt.Errorf("%w: %d of %d events: %s", errStalled, last, n, b.tail)
-		}
 		for int64(len(r.hundredths)) < min(100*last/n, 100) {
 			r.hundredths = append(r.hundredths, time.Now())
+		}
+		if err := b.failed(); err != nil {
+			return r, err
+		}
+		if megabytes, ok := b.memory(); ok && last > 0 {
+			r.resident = append(r.resident, megabytes)
+		}
+		if time.Since(moved) > time.Minute {
+			return r, fmt.Errorf("%w: %d of %d events: %s", errStalled, last, n, b.tail)
 		}
 		select {
 		case <-ctx.Done():
 			return r, context.Cause(ctx)
-		case <-b.ended:
-			if b.err != nil {
-				return r, fmt.Errorf("backfill: %w: %s", b.err, b.tail)
-			}
-		default:
-			// One that ends this moment has no memory any more.
-			if memory, err := memoryOf(b.cmd.Process.Pid); err == nil && last > 0 {
-				r.resident = append(r.resident, float64(memory["VmRSS"])/1e6)
-			}
+		case <-tick.C:
 		}
-		<-tick.C
 	}
 	r.took = r.hundredths[99].Sub(began)
 	r.summary, err = b.wait(ctx)
@@ -251,8 +275,8 @@ func (b *backfill) wait(ctx context.Context) (s summary, err error) {
 	case <-ctx.Done():
 		return s, context.Cause(ctx)
 	}
-	if b.err != nil {
-		return s, fmt.Errorf("backfill: %w: %s", b.err, b.tail)
+	if err := b.failed(); err != nil {
+		return s, err
 	}
 	select {
 	case s = <-b.summary:
@@ -280,6 +304,11 @@ func (s *sweeping) interrupt(ctx context.Context, h scrsim.History, times int) e
 		}
 		part := int64(h.Cases) * int64(i+1) / int64(times+1)
 		err = eventually(ctx, 10*time.Millisecond, func() (bool, error) {
+			select {
+			case <-b.ended:
+				return true, nil // kill says so
+			default:
+			}
 			n, err := written()
 			return n-before >= part, err
 		})
