@@ -18,9 +18,10 @@ type Options struct {
 	// Progress: states without a status type are events too
 	// (PublishProgress).
 	Progress bool `json:"progress,omitempty"`
-	// Strict: every change that was seen must have its event. Without it a seen
-	// change is excused where its identification went on: under kill -9 an
-	// answer may have been read and not yet committed.
+	// Strict: every change that was seen must have its event, unless it brought
+	// back what was told last and no answer showed what came in between. Without
+	// it a seen change is excused where its identification went on: under kill -9
+	// an answer may have been read and not yet committed.
 	Strict bool `json:"strict,omitempty"`
 	// RequireAll: every change must have its event, seen or not.
 	RequireAll bool `json:"requireAll,omitempty"`
@@ -109,6 +110,9 @@ type truthChange struct {
 	// very state. What came in between was not told, so that whoever looks finds
 	// nothing but a newer modified, which alone is no event.
 	stands bool
+	// repeats: it stands, and no answer showed what came in between. Then nobody
+	// can know that there was a change.
+	repeats bool
 }
 
 func (c *comparison) readTruth(truth []Change) {
@@ -315,7 +319,7 @@ func (c *comparison) findLost() {
 			case !change.due || change.told != nil:
 			case change.Method == "" && t.closedTold:
 				c.report.Superseded++
-			case c.opts.RequireAll, change.Seen && (c.opts.Strict || !change.wentOn()):
+			case c.opts.RequireAll, change.Seen && !change.repeats && (c.opts.Strict || !change.wentOn()):
 				c.report.Findings = append(c.report.Findings, Finding{
 					Kind: Lost, ClientID: change.ClientID, CaseID: change.CaseID, CaseCreated: change.CaseCreated,
 					Detail: change.describe() + " has no event",
@@ -331,13 +335,21 @@ func (c *comparison) findLost() {
 
 // findStanding finds the changes that brought back what was told last.
 func (t *caseTruth) findStanding() {
-	told := make(map[identKey]stateKey)
+	type lastTold struct {
+		state  stateKey
+		passed bool // another state was seen since, and not told
+	}
+	told := make(map[identKey]lastTold)
 	for _, change := range t.changes {
 		state := change.stateKey()
 		last, known := told[change.ident]
-		change.stands = known && last == state
-		if change.told != nil {
-			told[change.ident] = state
+		change.stands = known && last.state == state
+		change.repeats = change.stands && !last.passed
+		switch {
+		case change.told != nil:
+			told[change.ident] = lastTold{state: state}
+		case known && change.Seen && !change.stands:
+			told[change.ident] = lastTold{state: last.state, passed: true}
 		}
 	}
 }

@@ -445,6 +445,15 @@ func TestCompareTellsLostFromSupersededFromUnseen(t *testing.T) {
 			truth: []audit.Change{coupon, review, with(coupon, later(70))}, written: []audit.Change{coupon},
 			strict: map[string]int{"lost": 2}, requireAll: map[string]int{"lost": 2}, superseded: 2, changes: 3, progressChanges: 3,
 		},
+		"a state came back, and nobody saw what lay between": {
+			truth: []audit.Change{coupon, with(review, unseen), with(coupon, later(70))}, written: []audit.Change{coupon},
+			requireAll: map[string]int{"lost": 2}, superseded: 1, unseenCount: 1, changes: 3, progressChanges: 3,
+		},
+		"a state came back after one that is no event": {
+			truth: []audit.Change{coupon, incomplete, with(coupon, later(70))}, written: []audit.Change{coupon},
+			strict: map[string]int{"lost": 1}, requireAll: map[string]int{"lost": 1}, progress: map[string]int{},
+			superseded: 1, changes: 2, progressChanges: 3,
+		},
 		"a state came back, and nobody saw it": {
 			truth: []audit.Change{coupon, review, with(coupon, later(70), unseen)}, written: []audit.Change{coupon},
 			lax: map[string]int{"lost": 1}, strict: map[string]int{"lost": 1}, requireAll: map[string]int{"lost": 2}, progress: map[string]int{"lost": 1},
