@@ -204,6 +204,7 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 	})
 	status.Requests++
 	if err != nil && !isTooLarge(err) {
+		s.failed(r, err)
 		return fmt.Errorf("list cases: %w", err)
 	}
 	var outcome step

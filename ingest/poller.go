@@ -170,7 +170,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	if err := p.joinGroup(partitions); err != nil {
 		return err
 	}
-	for p.wait(ctx, p.cfg.timings.confirm) {
+	for pause(ctx, p.cfg.timings.confirm) == nil {
 		p.confirm(ctx)
 	}
 	p.leaveGroup(context.WithoutCancel(ctx))
@@ -189,7 +189,7 @@ func (p *Poller) awaitCursorTopic(ctx context.Context, client *kgo.Client) (part
 		}
 		p.note(err)
 		p.cfg.Logger.WarnContext(ctx, "topics not available", slog.Any("error", err))
-		if !p.wait(ctx, p.cfg.timings.confirm) {
+		if pause(ctx, p.cfg.timings.confirm) != nil {
 			return 0, ctx.Err()
 		}
 	}
@@ -377,17 +377,5 @@ func (p *Poller) closeBounded(client *kgo.Client) {
 	select {
 	case <-done:
 	case <-timer.C:
-	}
-}
-
-// wait waits for d, and says whether ctx is still alive.
-func (*Poller) wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
 	}
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"time"
 
 	"postident-bridge/internal/scr"
@@ -40,6 +41,8 @@ type sweep struct {
 	// without one of them is not the whole second.
 	exact bool
 	shown map[string]bool
+	// failures are those in a row that may be the window's own.
+	failures int
 }
 
 // request is what is to be asked for next.
@@ -76,6 +79,23 @@ func (s *sweep) next(b *bounds) request {
 func (r request) sees(b *bounds, c *scr.Case) bool {
 	b.learn(c, r.axis, r.from, r.until)
 	return r.window.width() == second && timeOn(c, r.axis).Equal(r.window.from)
+}
+
+// patience is how many requests for one window may fail in a row, until it is
+// halved.
+const patience = 3
+
+// failed takes in a request that failed. An answer that never comes in time, or is
+// broken each time, may be so for its size.
+func (s *sweep) failed(r request, err error) {
+	rejected, isRejected := errors.AsType[*scr.RejectedError](err)
+	broken := isRejected && (rejected.Reason == scr.RejectedJSON || rejected.Reason == scr.RejectedDecrypt)
+	if !broken && scr.Reason(err) != "timeout" {
+		return
+	}
+	if s.failures++; s.failures%patience == 0 {
+		s.walk.narrow(r.window)
+	}
 }
 
 // step is what an answer meant for its sweep.
@@ -138,7 +158,7 @@ func (s *sweep) tooLarge(r request) step {
 
 func (s *sweep) pass(w window, hits int) {
 	s.walk.pass(w, hits)
-	s.exact, s.shown = false, nil
+	s.exact, s.shown, s.failures = false, nil, 0
 }
 
 func (s *sweep) holdsShown(seen []string) bool {

@@ -70,11 +70,11 @@ func (s *sweeper) run(ctx context.Context) {
 	for {
 		now := s.p.cfg.Now()
 		kind, at := agenda.next(now)
-		if !s.p.wait(ctx, max(at.Sub(now), s.brake.holds(now))) {
+		if pause(ctx, max(at.Sub(now), s.brake.holds(now))) != nil {
 			return
 		}
 		if err := s.p.counts(ctx); err != nil {
-			if !s.p.wait(ctx, time.Second) {
+			if pause(ctx, time.Second) != nil {
 				return
 			}
 			continue // if the account is another's by now, ctx will end
@@ -100,7 +100,7 @@ func (s *sweeper) takeOver(ctx context.Context) (schemas.Sweeps, bool) {
 			return schemas.Sweeps{}, true
 		}
 		s.log.WarnContext(ctx, "cursor not read", slog.Any("error", err))
-		if !s.p.wait(ctx, time.Second) {
+		if pause(ctx, time.Second) != nil {
 			return schemas.Sweeps{}, false
 		}
 	}
@@ -146,6 +146,7 @@ func (s *sweeper) request(ctx context.Context, a *agenda, kind SweepKind) error 
 		return s.step(ctx, a, sweep, r, page, sweep.tooLarge(r))
 	}
 	if err != nil {
+		sweep.failed(r, err)
 		return fmt.Errorf("list cases: %w", err)
 	}
 	s.measured(page.Skew)

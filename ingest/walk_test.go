@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -231,6 +232,34 @@ func TestFilterOfEachKind(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s asks for %+v, want %+v", kind, got, want)
+		}
+	}
+}
+
+// What comes too late or broken each time is asked for by halves; an API that is
+// away, or refuses, says nothing of the window.
+func TestWindowThatFailsIsHalved(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err     error
+		narrows bool
+	}{
+		{&scr.UnavailableError{Err: context.DeadlineExceeded}, true},
+		{&scr.RejectedError{Reason: scr.RejectedJSON}, true},
+		{&scr.RejectedError{Reason: scr.RejectedDecrypt}, true},
+		{&scr.RejectedError{Reason: scr.RejectedPlain}, false},
+		{&scr.UnavailableError{Status: 503}, false},
+		{&scr.UnauthorisedError{Status: 401}, false},
+	} {
+		sw := &sweep{kind: SweepOpen, walk: newWalk(walkStart, walkStart.Add(time.Hour), 0)}
+		for n := range patience {
+			if got := sw.next(&bounds{}).window.width(); got != time.Hour {
+				t.Errorf("%v: after %d failures the window is %v wide", tt.err, n, got)
+			}
+			sw.failed(sw.next(&bounds{}), tt.err)
+		}
+		if got := sw.next(&bounds{}).window.width(); (got == 30*time.Minute) != tt.narrows {
+			t.Errorf("%v: after %d failures the window is %v wide", tt.err, patience, got)
 		}
 	}
 }
