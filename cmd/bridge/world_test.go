@@ -38,6 +38,7 @@ type world struct {
 	accounts []scrsim.Account
 	env      []string
 	replicas []*replica
+	progress bool // the bridges publish progress
 }
 
 // newWorld has bridges with all roles, to which the simulator sends its webhooks.
@@ -163,7 +164,7 @@ func (w *world) judge(t *testing.T, metrics []byte) audit.Verdict {
 	e := audit.Evidence{
 		Kafka: w.opts(), Prefix: w.prefix, Schema: registry.SchemaByID, Canaries: scrsim.Canaries(),
 		Outputs: map[string][]byte{"metrics": metrics},
-		Options: audit.Options{Strict: true, Partitions: 12, Classes: w.classes()},
+		Options: audit.Options{Strict: true, Progress: w.progress, Partitions: 12, Classes: w.classes()},
 	}
 	for _, c := range w.sim.Truth() {
 		e.Truth = append(e.Truth, audit.Change(c))

@@ -93,7 +93,7 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 	index := len(s.truth)
 	change := c.apply(step, s.clock.now(), s.cfg.Ties, index, lag)
 	hooked := c.hooked(change)
-	s.truth, s.traces = append(s.truth, change), append(s.traces, trace{hooked: hooked})
+	s.truth, s.traces = append(s.truth, change), append(s.traces, trace{at: time.Now(), hooked: hooked})
 	if !wasVisible {
 		c.acct.cases = append(c.acct.cases, c)
 	}

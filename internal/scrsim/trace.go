@@ -11,6 +11,8 @@ import (
 type Trace struct {
 	// Change is the index into Truth.
 	Change int `json:"change"`
+	// At is the real time at which it happened: from then on answers show it.
+	At time.Time `json:"at"`
 	// Hooked says that a webhook was due for it.
 	Hooked bool `json:"hooked"`
 	// Hooks are its webhooks that a fault lost, or of which an attempt has ended.
@@ -38,6 +40,7 @@ const (
 
 // trace is what is written down of a change as it happens.
 type trace struct {
+	at      time.Time
 	hooked  bool
 	byList  bool
 	shownAt time.Time
@@ -50,7 +53,7 @@ func (s *Simulator) Traces() []Trace {
 	s.mu.Lock()
 	all := make([]Trace, len(s.traces))
 	for i, t := range s.traces {
-		all[i] = Trace{Change: i, Hooked: t.hooked, ShownAt: t.shownAt}
+		all[i] = Trace{Change: i, At: t.at, Hooked: t.hooked, ShownAt: t.shownAt}
 		switch {
 		case t.shownAt.IsZero():
 		case t.byList:

@@ -58,6 +58,8 @@ func TestTraces(t *testing.T) {
 				}
 				id := create(t, sim, videoStarted, videoSuccess)
 				advance(t, sim, id)
+				elapse(time.Second)
+				happened := time.Now()
 				advance(t, sim, id)
 				elapse(10 * time.Second)
 				client := newAPI(t, sim)
@@ -80,7 +82,7 @@ func TestTraces(t *testing.T) {
 				if !got.ShownAt.Equal(shown) || got.Missed(TargetClient) != tt.missed || got.Missed(TargetPartner) {
 					t.Errorf("shown at %v, want %v; missed %t, want %t", got.ShownAt, shown, got.Missed(TargetClient), tt.missed)
 				}
-				tt.want.Change, tt.want.ShownAt = 1, shown
+				tt.want.Change, tt.want.At, tt.want.ShownAt = 1, happened, shown
 				for i, h := range tt.want.Hooks {
 					if delivered := got.Hooks[i].Delivered; !h.Delivered.IsZero() && !delivered.IsZero() {
 						tt.want.Hooks[i].Delivered = delivered
