@@ -29,6 +29,9 @@ import (
 // at the time of another, the count is a guess.
 func TestMissedWebhooksAreThoseThatTheSimulatorLost(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	tests := map[string]struct {
 		faults scrsim.FaultSet
 		dwell  time.Duration
@@ -50,7 +53,7 @@ func TestMissedWebhooksAreThoseThatTheSimulatorLost(t *testing.T) {
 				}
 				v.start(allRoles...)
 				v.pass(time.Minute)
-				if err := v.sim.StartLoad(scrsim.Load{Cases: 300, Rate: 0.1, Pacing: scrsim.Pacing{Dwell: scrsim.Duration(tt.dwell)}}); err != nil {
+				if err := v.sim.StartLoad(scrsim.Load{Cases: 200, Rate: 0.2, Pacing: scrsim.Pacing{Dwell: scrsim.Duration(tt.dwell)}}); err != nil {
 					t.Fatal(err)
 				}
 				v.pass(time.Hour)

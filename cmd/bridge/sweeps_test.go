@@ -18,6 +18,9 @@ import (
 // in every way, in an account each.
 func TestCrowdedWindows(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	t.Run("reconciliation", func(t *testing.T) {
 		t.Parallel()
 		// Long closed: only a reconciliation lists them, by when they were created.
@@ -119,6 +122,9 @@ func (v *virtual) toldHoles(clientID string) (told []toldHole) {
 // wait, cases to archive. The others go on, and it does when its password is right.
 func TestLockedAccountIsLeftAlone(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, scrsim.Config{Seed: 3}, "BRIDGE_ACCOUNT_1_ARCHIVE=true", "BRIDGE_ARCHIVE_AFTER=10m")
 		const locked, other = "SIMGWG01", "SIMTKG01"
@@ -186,12 +192,15 @@ func (v *virtual) requestsSince(clientID string, since time.Time) []scrsim.Reque
 // asked once a day all the same: accounts that are not used are switched off.
 func TestQuietAccountMakesItsDailyRequest(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, scrsim.Config{Accounts: scrsim.ExampleAccounts("")[:1]},
 			"BRIDGE_POLL_CLOSED_EVERY=0", "BRIDGE_POLL_OPEN_EVERY=0", "BRIDGE_POLL_RECONCILE_EVERY=0")
 		began := time.Now()
 		v.start(rolePoll)
-		const days = 4
+		const days = 2
 		v.pass(days * 24 * time.Hour)
 		requests := v.requestsSince("SIMGWG01", began)
 		for i, last := 0, began; i <= len(requests); i++ {
