@@ -20,6 +20,7 @@ KAFKA_PORT ?= 9092
 REGISTRY_PORT ?= 8081
 TESTFLAGS ?=
 PKG ?= ./...
+PROOFS := TestSweepsAlone.*|TestMissedWebhooksAreThose.*|TestCrowdedWindows|TestLockedAccountIsLeftAlone|TestQuietAccount.*
 
 .PHONY: help
 help: ## List the targets.
@@ -42,7 +43,13 @@ test: ## Run every test under the race detector, on a real Apache Kafka too wher
 	@# what is timed.
 	go build -race ./...
 	tools/counted go test -race -p 1 -timeout 20m $(TESTFLAGS) $(PKG)
+	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-proofs; fi
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
+
+# Hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.
+.PHONY: test-proofs
+test-proofs: ## Run the long proofs about sweeps, without the race detector.
+	go test -timeout 15m -run '^($(PROOFS))$$' $(TESTFLAGS) ./cmd/bridge
 
 .PHONY: test-fast
 test-fast: ## Run what needs neither Java nor patience (go test -short, no race detector).

@@ -132,7 +132,7 @@ func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assu
 // left out.
 func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clusterSeen, error) {
 	seen := clusterSeen{Brokers: make(map[int32]map[string]string), Topics: make(map[string]topicSeen)}
-	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.Status, names.DeadLetter, transactionLog)
+	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.PollCursor, names.Status, names.DeadLetter, transactionLog)
 	if err != nil {
 		return seen, fmt.Errorf("list topics: %w", err)
 	}

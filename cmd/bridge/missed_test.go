@@ -29,9 +29,7 @@ import (
 // at the time of another, the count is a guess.
 func TestMissedWebhooksAreThoseThatTheSimulatorLost(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
+	skipUnderRace(t)
 	tests := map[string]struct {
 		faults scrsim.FaultSet
 		dwell  time.Duration

@@ -2,4 +2,11 @@
 
 package main
 
-const underRace = false
+import "testing"
+
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+}

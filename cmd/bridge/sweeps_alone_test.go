@@ -25,14 +25,9 @@ import (
 // the machine plays a part.
 func TestSweepsAloneBringEveryState(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
+	skipUnderRace(t)
 	synctest.Test(t, func(t *testing.T) {
-		cases := 10_000
-		if underRace {
-			cases = 1_000
-		}
+		const cases = 10_000
 		v := newVirtual(t, scrsim.Config{Accounts: withoutWebhooks(), Seed: 11},
 			"BRIDGE_PUBLISH_PROGRESS=true", "BRIDGE_POLL_RECONCILE_EVERY=0", "BRIDGE_POLL_PAST=24h")
 		v.start(rolePoll, roleProcess)
@@ -53,6 +48,7 @@ func TestSweepsAloneBringEveryState(t *testing.T) {
 // The same in real time on a real Apache Kafka, with fewer cases.
 func TestSweepsAloneOnApacheKafka(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t)
 	const (
 		cases = 2_000
 		rate  = 40 // a second
