@@ -130,15 +130,14 @@ func TestLockedAccountIsLeftAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		load(300) // an hour and 40 minutes of it
-		v.pass(45 * time.Minute)
-		kinds := make(map[string]bool)
-		for _, r := range v.requestsSince(locked, time.Time{}) {
-			kinds[r.Operation] = true
-		}
-		if !kinds["GET /cases/full"] || !kinds["GET /cases/{caseId}/full"] || !kinds["PATCH /cases/archive"] {
-			t.Fatalf("before the account is locked it is asked %v only: little would be shown", kinds)
-		}
+		load(450) // two and a half hours of it
+		v.until("the account is asked for all that there is", 90*time.Minute, func() bool {
+			kinds := make(map[string]bool)
+			for _, r := range v.requestsSince(locked, time.Time{}) {
+				kinds[r.Operation] = true
+			}
+			return kinds["GET /cases/full"] && kinds["GET /cases/{caseId}/full"] && kinds["PATCH /cases/archive"]
+		})
 
 		lock := func(faults scrsim.FaultSet) time.Time {
 			if err := v.sim.SetFaults(scrsim.Faults{Accounts: map[string]scrsim.FaultSet{locked: faults}}); err != nil {
