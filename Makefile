@@ -43,7 +43,6 @@ test: ## Run every test under the race detector, on a real Apache Kafka too wher
 	@# what is timed.
 	go build -race ./...
 	tools/counted go test -race -p 1 -timeout 20m $(TESTFLAGS) $(PKG)
-	@if [ '$(PKG)' = ./... ]; then $(MAKE) --no-print-directory test-proofs; fi
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
 
 # Hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.

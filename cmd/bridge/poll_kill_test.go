@@ -20,7 +20,7 @@ import (
 	"postident-bridge/schemas"
 )
 
-var pollKills = flag.Int("poll-kills", 5, "how `often` TestKillNineOfPollers kills the owner of an account")
+var pollKills = flag.Int("poll-kills", 3, "how `often` TestKillNineOfPollers kills the owner of an account")
 
 // P2, P3, P4: two processes sweep five accounts on a real Apache Kafka, without a
 // single webhook, while the owner of an account is killed with kill -9 or stopped
