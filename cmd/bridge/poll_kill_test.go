@@ -59,12 +59,12 @@ func TestKillNineOfPollers(t *testing.T) {
 	}
 
 	t.Log("every event is there, every process stopped")
+	w.checkCursors(t)
 	verdict := w.judge(t, metrics)
 	if due := loop.dues(); verdict.Events < due || due == 0 {
 		t.Errorf("%d events for %d changes with a status type", verdict.Events, due)
 	}
 	w.checkRequests(t)
-	w.checkCursors(t)
 	t.Logf("seed %d: %s", seed, w.figures())
 }
 

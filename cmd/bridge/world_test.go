@@ -41,7 +41,8 @@ type world struct {
 	progress bool // the bridges publish progress
 }
 
-// newWorld has bridges with all roles, to which the simulator sends its webhooks.
+// newWorld has bridges to which the simulator sends its webhooks. They sweep
+// nothing: what they publish is what webhooks told of.
 func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, replicas int) *world {
 	t.Helper()
 	entrance := &lab.Entrance{Client: &http.Client{Timeout: 5 * time.Second}}
@@ -51,6 +52,7 @@ func newWorld(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Regi
 	var targets []string
 	for i := range replicas {
 		w.replicas = append(w.replicas, newReplica(t, w, i))
+		w.replicas[i].args = []string{"run", "--roles", roleWebhook + "," + roleProcess}
 		targets = append(targets, w.replicas[i].webhook)
 	}
 	entrance.Set(targets)
