@@ -27,14 +27,7 @@ type Cursors struct {
 // and closed by the caller; kafka are the options by which other clients reach
 // the same brokers. A nil logger means silence.
 func NewCursors(client *kgo.Client, kafka []kgo.Opt, topic string, logger *slog.Logger) (*Cursors, error) {
-	var errs []error
-	if err := checkProducer(client); err != nil {
-		errs = append(errs, err)
-	}
-	if topic == "" {
-		errs = append(errs, errors.New("topic: missing"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := checkDestination(client, topic); err != nil {
 		return nil, fmt.Errorf("check cursor configuration: %w", err)
 	}
 	if logger == nil {

@@ -32,14 +32,7 @@ type Inbox struct {
 // caller closes it; one whose settings break a promise is refused. It starts
 // nothing.
 func NewInbox(client *kgo.Client, topic string) (*Inbox, error) {
-	var errs []error
-	if err := checkProducer(client); err != nil {
-		errs = append(errs, err)
-	}
-	if topic == "" {
-		errs = append(errs, errors.New("topic: missing"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := checkDestination(client, topic); err != nil {
 		return nil, fmt.Errorf("check inbox configuration: %w", err)
 	}
 	return &Inbox{client: client, topic: topic}, nil

@@ -84,3 +84,12 @@ func checkProducer(cl *kgo.Client) error {
 	}
 	return errors.Join(errs...)
 }
+
+// checkDestination is checkProducer for a client that writes to one topic.
+func checkDestination(client *kgo.Client, topic string) error {
+	err := checkProducer(client)
+	if topic == "" {
+		err = errors.Join(err, errors.New("topic: missing"))
+	}
+	return err
+}

@@ -81,14 +81,14 @@ func (f backfillFlags) span(now time.Time) (from, until time.Time, err error) {
 			return from, until, &usageError{"--until: " + err.Error()}
 		}
 	}
-	if end := laterThanZero(until, now); !end.After(from) {
+	if end := givenOr(until, now); !end.After(from) {
 		return from, until, &usageError{"--until must be after --from"}
 	}
 	return from, until, nil
 }
 
-// laterThanZero is t, or def where t is not given.
-func laterThanZero(t, def time.Time) time.Time {
+// givenOr is t, or def where t is zero.
+func givenOr(t, def time.Time) time.Time {
 	if t.IsZero() {
 		return def
 	}
@@ -144,7 +144,7 @@ func (m *Main) backfill(ctx context.Context, s *settings, f backfillFlags, from,
 	defer client.Close()
 	cfg := ingest.BackfillConfig{
 		Account: ingest.PollAccount{ClientID: f.account, List: clients[at].Cases},
-		From:    from, Until: laterThanZero(until, time.Now()), NewestFirst: f.newestFirst,
+		From:    from, Until: givenOr(until, time.Now()), NewestFirst: f.newestFirst,
 		Logger: logger,
 	}
 	if f.dryRun {
