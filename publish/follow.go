@@ -12,7 +12,7 @@ import (
 )
 
 // followInterval is how far the group's offsets lag behind the positions.
-const followInterval = time.Second
+const followInterval = 250 * time.Millisecond
 
 // follower keeps the group's offsets near the positions, all partitions of the
 // process with one commit. They are there for lag monitoring only: nothing reads

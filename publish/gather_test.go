@@ -29,8 +29,8 @@ func TestGather(t *testing.T) {
 		"it does not hold up the last read":         {[]time.Duration{listed, time.Second}, 2, 0},
 		"nor does it after one":                     {[]time.Duration{time.Second, listed}, 2, 0},
 		"nor one without a read":                    {[]time.Duration{listed, -1, listed}, 4, 0},
-		"nor is it held up by a slow one":           {[]time.Duration{listed, time.Second}, 3, listGather},
-		"nor when the inbox has to wait":            {slices.Repeat([]time.Duration{listed}, maxRunning), maxRunning, 0},
+		"the more impatient of the two decides":     {[]time.Duration{listed, time.Second}, 3, time.Second / gatherShare},
+		"nor when the transaction is full":          {slices.Repeat([]time.Duration{listed}, maxBatch), maxBatch, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

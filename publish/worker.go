@@ -16,12 +16,13 @@ import (
 // Bounds of a worker's loop.
 const (
 	maxOutstanding = 1000 // triggers not done: beyond it the inbox waits
-	maxRunning     = 256  // looks under way
-	maxBatch       = 500  // cases in one transaction
+	maxRunning     = 256  // looks under way; those that only wait for their transaction are not
+	maxBatch       = 1000 // cases in one transaction
 	maxPoll        = 256  // triggers in one poll
 	gatherShare    = 4    // a look waits for this part of its time to be committed with others
 	maxGather      = 400 * time.Millisecond
-	listGather     = 100 * time.Millisecond // what a list has shown waits so long
+	listGather     = 400 * time.Millisecond // what a list has shown waits so long
+	listRest       = 50 * time.Millisecond  // between two polls that bring what lists have shown
 	forgetInterval = time.Hour              // of the search for states to forget
 	busyAfter      = 5 * time.Second        // the longest wait for one of an account's reads
 	maxOpen        = 100_000                // triggers done or not above the position
@@ -52,6 +53,7 @@ type worker struct {
 	ready     []result                        // looks to be settled in the next transaction
 	commitBy  time.Time                       // until then what is ready may wait for more
 	listed    bool                            // all that is ready is what lists have shown
+	rests     time.Time                       // until then nothing is taken from the inbox
 	results   chan result                     // from reads and from triggers sent on
 	backlog   backlog                         // retry slots that are due
 	ahead     lookahead                       // of the look-ups for them
@@ -152,6 +154,8 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 	}
 	if w.full() {
 		fetched = nil
+	} else if rest := w.rests.Sub(w.p.cfg.Now()); rest > 0 {
+		fetched, pause = nil, min(pause, rest)
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -165,6 +169,11 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 	case recs := <-fetched:
 		for _, rec := range recs {
 			w.take(ctx, rec)
+		}
+		// A page of a list is spread over all partitions, and each would be fetched for
+		// a few triggers: a sixth of what a broker does during a backfill.
+		if w.listed && len(recs) < maxPoll {
+			w.rests = w.p.cfg.Now().Add(listRest)
 		}
 	case r := <-w.results:
 		w.finished(r)
@@ -186,7 +195,8 @@ func (w *worker) waitForWork(ctx context.Context, fetched <-chan []*kgo.Record, 
 // full says that no more is taken from the inbox for now. What waits behind a look
 // does not count: many hooks of one case that hangs must not stop the others.
 func (w *worker) full() bool {
-	return w.progress.undone-w.behind >= maxOutstanding || len(w.progress.open) >= maxOpen || len(w.running)-len(w.backlog.begun) >= maxRunning
+	return w.progress.undone-w.behind >= maxOutstanding || len(w.progress.open) >= maxOpen ||
+		len(w.running)-len(w.ready)-len(w.backlog.begun) >= maxRunning
 }
 
 // settleSoon puts a look that is done into the next transaction. Under load each
