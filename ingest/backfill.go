@@ -80,9 +80,12 @@ func NewBackfill(cfg BackfillConfig) (*Backfill, error) {
 	return &Backfill{cfg: cfg}, nil
 }
 
-// Run lists until everything is listed or ctx ends. A backfill that has ended
-// before, and after its span, is not repeated: its status says when. Requests that fail are repeated
-// with back-off, but for refused credentials, which end it.
+// Run lists until everything is listed and written, or ctx ends. The next list is
+// asked for while the triggers of the last one are on their way. A backfill that
+// has ended before, and after its span, is not repeated: its status says when.
+// Requests that fail are repeated with back-off, but for refused credentials, which
+// end it. So does a trigger that Kafka refuses: what was not written has to be
+// listed again, and the next run does.
 func (b *Backfill) Run(ctx context.Context) (BackfillStatus, error) {
 	status, err := b.begin(ctx)
 	if err != nil || status.EndedAt != nil {
@@ -94,26 +97,76 @@ func (b *Backfill) Run(ctx context.Context) (BackfillStatus, error) {
 	}
 	s := &sweep{kind: sweepBackfill, walk: newWalk(from, until, 0), began: status.StartedAt}
 	s.walk.newestFirst = b.cfg.NewestFirst
+	writing := &writing{status: status}
+	err = b.list(ctx, s, writing)
+	return writing.status, errors.Join(err, writing.end())
+}
+
+// list walks to the end, and hands over what each answer showed.
+func (b *Backfill) list(ctx context.Context, s *sweep, writing *writing) error {
+	status := writing.status // as it will be once everything is written
 	for !s.walk.done() {
 		if err := b.wait(ctx); err != nil {
-			return status, err
+			return err
 		}
-		err := b.request(ctx, s, &status)
+		a, err := b.request(ctx, s)
 		if ctx.Err() != nil {
-			return status, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		if refused := (*scr.UnauthorisedError)(nil); errors.As(err, &refused) {
-			return status, err
+			return err
 		}
+		status.Requests++
 		if err != nil {
 			b.brake.failed(b.cfg.Now(), err, rand.Float64()) //nolint:gosec // jitter secures nothing
 			b.cfg.Logger.WarnContext(ctx, "backfill request failed", slog.Any("error", err), slog.Time("next_request", b.brake.until))
 			continue
 		}
 		b.brake.passed()
-		b.cfg.Tell(status)
+		status.Cases += int64(len(a.hints))
+		if a.meant == stepHole {
+			status.Holes++
+		}
+		if a.meant != stepAgain {
+			b.advance(&status, s.walk)
+		}
+		if err := writing.end(); err != nil {
+			return err
+		}
+		b.cfg.Tell(writing.status)
+		b.pace.wrote(len(a.hints))
+		writing.begin(status, func(status *BackfillStatus) error { return b.write(ctx, a, status) })
 	}
-	return status, nil
+	if err := writing.end(); err != nil {
+		return err
+	}
+	b.cfg.Tell(writing.status)
+	return nil
+}
+
+// writing is an answer on its way to Kafka, one at a time.
+type writing struct {
+	status BackfillStatus // of what is written
+	done   chan error     // nil when nothing is on its way
+	then   BackfillStatus // once that is written
+}
+
+// begin has write done beside the caller. It follows an end.
+func (w *writing) begin(then BackfillStatus, write func(*BackfillStatus) error) {
+	w.done, w.then = make(chan error, 1), then
+	go func() { w.done <- write(&w.then) }()
+}
+
+// end waits for what is on its way, if anything is.
+func (w *writing) end() error {
+	if w.done == nil {
+		return nil
+	}
+	err := <-w.done
+	if w.done = nil; err == nil {
+		w.status = w.then
+	}
+	return err
 }
 
 // begin finds out where to go on.
@@ -182,13 +235,19 @@ func (b *Backfill) wait(ctx context.Context) error {
 	}
 }
 
-// request asks for one window, writes its triggers, and then notes the progress.
-func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus) error {
+// listed is what an answer showed, and what it meant.
+type listed struct {
+	hints []Hint
+	meant step
+}
+
+// request asks for one window.
+func (b *Backfill) request(ctx context.Context, s *sweep) (listed, error) {
 	r := s.next(&b.bounds)
-	var hints []Hint
+	var a listed
 	var seen []string
 	asked := b.cfg.Now()
-	// Crash point "list": nothing is written yet; the list is read again.
+	// Crash point "list": nothing of it is written yet; the list is read again.
 	page, err := b.cfg.Account.List(ctx, r.filter, func(l scr.Listed) {
 		if l.CaseID == "" {
 			return // counted by the client; nothing can be asked for
@@ -200,57 +259,53 @@ func (b *Backfill) request(ctx context.Context, s *sweep, status *BackfillStatus
 			}
 			h.Observation = new(observation.Of(l.Case, asked))
 		}
-		hints = append(hints, h)
+		a.hints = append(a.hints, h)
 	})
-	status.Requests++
-	if err != nil && !isTooLarge(err) {
+	switch {
+	case isTooLarge(err):
+		a.hints, a.meant = nil, s.tooLarge(r)
+	case err != nil:
 		s.failed(r, err)
-		return fmt.Errorf("list cases: %w", err)
+		return listed{}, fmt.Errorf("list cases: %w", err)
+	default:
+		a.meant = s.answered(r, page.Entries, page.Partial, seen, &b.bounds)
 	}
-	var outcome step
-	if err != nil {
-		hints, outcome = nil, s.tooLarge(r)
-	} else {
-		outcome = s.answered(r, page.Entries, page.Partial, seen, &b.bounds)
+	if a.meant == stepAgain && r.window.width() > second {
+		a.hints = nil // a narrower request shows them again
 	}
-	if outcome == stepAgain && r.window.width() > second {
-		return nil // a narrower request shows them again
-	}
-	if b.cfg.Inbox != nil {
-		if err := b.cfg.Inbox.Put(ctx, hints); err != nil {
-			return err
-		}
-		b.pace.wrote(len(hints))
-	}
-	status.Cases += int64(len(hints))
-	switch outcome {
-	case stepAgain:
-		return nil
-	case stepHole:
-		status.Holes++
+	if a.meant == stepHole {
 		b.cfg.Logger.ErrorContext(ctx, "window holds more than one answer can, some cases are missed", slog.String("kind", string(s.kind)),
 			slog.Time("from", r.window.from), slog.Time("until", r.window.until), slog.Int("hits", page.Entries))
-	case stepPassed:
 	}
-	return b.note(ctx, s, status)
+	return a, nil
 }
 
-// note moves the progress on behind a window whose triggers are in the inbox.
-func (b *Backfill) note(ctx context.Context, s *sweep, status *BackfillStatus) error {
-	now := b.cfg.Now()
-	status.Next = s.walk.from
-	if s.walk.newestFirst {
-		status.Next = s.walk.until
+// advance moves the progress on behind the windows that a walk has passed.
+func (b *Backfill) advance(status *BackfillStatus, w *walk) {
+	status.Next = w.from
+	if w.newestFirst {
+		status.Next = w.until
 	}
 	status.Covered = b.covered(status.Next)
-	if s.walk.done() {
-		status.Covered, status.EndedAt = 1, &now
+	if w.done() {
+		status.Covered, status.EndedAt = 1, new(b.cfg.Now())
 	}
-	if b.cfg.Cursors == nil {
+}
+
+// write puts the triggers of an answer into the inbox, and then notes the progress:
+// behind its window, where that is done with.
+func (b *Backfill) write(ctx context.Context, a listed, status *BackfillStatus) error {
+	if b.cfg.Inbox == nil {
+		return nil
+	}
+	if err := b.cfg.Inbox.Put(ctx, a.hints); err != nil {
+		return err
+	}
+	if a.meant == stepAgain {
 		return nil
 	}
 	return b.cfg.Cursors.Write(ctx, b.key(), schemas.PollCursor{
-		ClientID: b.cfg.Account.ClientID, Backfill: &status.Backfill, UpdatedAt: now,
+		ClientID: b.cfg.Account.ClientID, Backfill: &status.Backfill, UpdatedAt: b.cfg.Now(),
 	})
 }
 

@@ -9,7 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/ingest"
 	"postident-bridge/internal/scr"
@@ -166,6 +169,34 @@ func TestBackfillGoesOnWhereItWas(t *testing.T) {
 		}
 		if len(cases) != 1000 || twice > 600 {
 			t.Errorf("%d cases in the inbox, %d of them more than once", len(cases), twice)
+		}
+	})
+}
+
+// A trigger that Kafka refuses ends the backfill, and the next run brings it: its
+// progress is not behind what was not written.
+func TestBackfillEndsForARefusedTrigger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		api := r.pastCases(1000)
+		answers := 0
+		status, err := r.backfill(api, func(cfg *ingest.BackfillConfig) {
+			cfg.Tell = func(ingest.BackfillStatus) {
+				if answers++; answers == 9 {
+					r.rig.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: inboxTopic, Err: kerr.MessageTooLarge, Count: 1})
+				}
+			}
+		}).Run(t.Context())
+		if !errors.Is(err, kerr.MessageTooLarge) || status.EndedAt != nil || answers < 9 {
+			t.Fatalf("status %+v after %d answers, error %v", status, answers, err)
+		}
+		status, err = r.backfill(api, nil).Run(t.Context())
+		if err != nil || status.EndedAt == nil || !status.Resumed {
+			t.Errorf("the second run: %+v, error %v", status, err)
+		}
+		if cases := r.backfilled(); len(cases) != 1000 {
+			t.Errorf("%d cases in the inbox", len(cases))
 		}
 	})
 }
