@@ -42,17 +42,17 @@ test: ## Run every test under the race detector, on a real Apache Kafka too wher
 	@# Everything is built on all cores; then one package at a time is tested, for brokers beside each other would slow down
 	@# what is timed.
 	go build -race ./...
-	tools/counted go test -race -p 1 -timeout 20m $(TESTFLAGS) $(PKG)
+	tools/counted go test -race -p 1 -timeout 20m $(PKG) $(TESTFLAGS)
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
 
 # Hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.
 .PHONY: test-proofs
 test-proofs: ## Run the long proofs about sweeps, without the race detector.
-	go test -timeout 15m -run '^($(PROOFS))$$' $(TESTFLAGS) ./cmd/bridge
+	go test -timeout 15m -run '^($(PROOFS))$$' ./cmd/bridge $(TESTFLAGS)
 
 .PHONY: test-fast
 test-fast: ## Run what needs neither Java nor patience (go test -short, no race detector).
-	go test -short $(TESTFLAGS) $(PKG)
+	go test -short $(PKG) $(TESTFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (5s).
