@@ -169,11 +169,12 @@ func TestBatchesGrowAgain(t *testing.T) {
 	if got := s.batch(later); got != 1 {
 		t.Errorf("after it %d, nothing was committed since", got)
 	}
-	for range 9 {
+	doublings := 0
+	for ; s.batch(later) < maxBatch && doublings < 100; doublings++ {
 		s.passed(later)
 	}
-	if got := s.batch(later); got != maxBatch {
-		t.Errorf("after nine transactions %d", got)
+	if doublings != 10 { // to 1,024
+		t.Errorf("%d cases a transaction after %d of them", s.batch(later), doublings)
 	}
 }
 
