@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// followInterval is how far the group's offsets lag behind the positions.
-const followInterval = 250 * time.Millisecond
 
 // follower keeps the group's offsets near the positions, all partitions of the
 // process with one commit. They are there for lag monitoring only: nothing reads
@@ -73,7 +69,7 @@ func (f *follower) putBack(inboxID string, positions map[int32]int64) {
 
 // follow commits until ctx ends.
 func (p *Publisher) follow(ctx context.Context) {
-	for wait(ctx, followInterval) {
+	for wait(ctx, p.cfg.timings.followInterval) {
 		p.commitPositions(ctx)
 	}
 }

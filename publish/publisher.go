@@ -140,6 +140,7 @@ type timings struct {
 	closeTimeout       time.Duration // a paused broker does not let Close end in time
 	restoreTimeout     time.Duration // without a record, while the barrier is still to come
 	inspectInterval    time.Duration // of the topics' ids and partition counts
+	followInterval     time.Duration // how far the group's offsets lag behind the positions
 }
 
 // defaultTimings were tried against Apache Kafka 4.4; design 2, "Client settings
@@ -156,6 +157,7 @@ func defaultTimings() timings {
 		closeTimeout:       2 * time.Second,
 		restoreTimeout:     30 * time.Second,
 		inspectInterval:    2 * time.Second,
+		followInterval:     250 * time.Millisecond,
 	}
 }
 
