@@ -49,6 +49,21 @@ func BenchmarkDecodeStatusChanged(b *testing.B) {
 	})
 }
 
+func BenchmarkEncodeIdentificationResult(b *testing.B) {
+	encoder := NewConfluentResultEncoder(7)
+	benchEncode(b, fullIdentificationResult(), func(v IdentificationResult) ([]byte, error) {
+		value, _, err := encoder.Encode(v)
+		return value, err
+	})
+}
+
+func BenchmarkDecodeIdentificationResult(b *testing.B) {
+	decoder := NewResultDecoder(lookupTodaysResult)
+	benchDecode(b, fullIdentificationResult(), encodeResult, func(v []byte) (IdentificationResult, error) {
+		return decoder.Decode(b.Context(), v)
+	})
+}
+
 func benchEncode[T any](b *testing.B, v T, encode func(T) ([]byte, error)) {
 	b.Helper()
 	b.ReportAllocs()

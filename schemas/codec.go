@@ -12,12 +12,13 @@ import (
 
 // Names of the records: of their .avsc files and in errors.
 const (
-	recordTrigger       = "trigger"
-	recordCaseState     = "case_state"
-	recordPosition      = "position"
-	recordBarrier       = "barrier"
-	recordPollCursor    = "poll_cursor"
-	recordStatusChanged = "status_changed"
+	recordTrigger              = "trigger"
+	recordCaseState            = "case_state"
+	recordPosition             = "position"
+	recordBarrier              = "barrier"
+	recordPollCursor           = "poll_cursor"
+	recordStatusChanged        = "status_changed"
+	recordIdentificationResult = "identification_result"
 )
 
 // today holds the schemas that this build writes.
@@ -33,12 +34,20 @@ var released embed.FS
 // One codec per record, made at first use: a process pays only for those that
 // its role needs. An error is one of the embedded files' (the tests find it).
 var (
-	triggerCodec       = sync.OnceValues(func() (*codec[Trigger], error) { return newCodec[Trigger](recordTrigger) })
-	caseStateCodec     = sync.OnceValues(func() (*codec[CaseState], error) { return newCodec[CaseState](recordCaseState) })
+	triggerCodec = sync.OnceValues(func() (*codec[Trigger], error) {
+		return newInternalCodec(recordTrigger, previousRelease, (*Trigger).heldBefore)
+	})
+	caseStateCodec = sync.OnceValues(func() (*codec[CaseState], error) {
+		return newInternalCodec(recordCaseState, previousRelease, (*CaseState).heldBefore)
+	})
 	positionCodec      = sync.OnceValues(func() (*codec[Position], error) { return newCodec[Position](recordPosition) })
 	barrierCodec       = sync.OnceValues(func() (*codec[Barrier], error) { return newCodec[Barrier](recordBarrier) })
 	pollCursorCodec    = sync.OnceValues(func() (*codec[PollCursor], error) { return newCodec[PollCursor](recordPollCursor) })
 	statusChangedCodec = sync.OnceValues(func() (*codec[StatusChanged], error) { return newCodec[StatusChanged](recordStatusChanged) })
+
+	identificationResultCodec = sync.OnceValues(func() (*codec[IdentificationResult], error) {
+		return newCodec[IdentificationResult](recordIdentificationResult)
+	})
 )
 
 // EncodeTrigger gives the value of an inbox record, in single-object encoding.
@@ -79,6 +88,9 @@ func encode[T any](get func() (*codec[T], error), v *T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p := c.previous; p != nil && p.holds(v) {
+		return p.encoder.encode(p.header[:], v)
+	}
 	return c.encoder.encode(c.header[:], v)
 }
 
@@ -111,6 +123,48 @@ type codec[T any] struct {
 	header  header
 	reader  *avro.Schema            // today's schema
 	writers map[header]*avro.Schema // every released schema, resolved to reader
+
+	previous *previousSchema[T] // nil: every value is written with today's schema
+}
+
+// previousSchema is the schema of the release before, of a record that has
+// changed since. The fingerprint tells a reader which schema a value has, and a
+// release knows those of its own and of earlier ones only. So a value that the
+// release before can hold is written as that release would have written it: it
+// can be read where processes of both run side by side, or after a rollback. A
+// value with something new in it has today's schema, and is unknown there.
+type previousSchema[T any] struct {
+	encoder *encoder
+	header  header
+	holds   func(*T) bool // whether the schema holds all that the value says
+}
+
+// previousRelease is the newest release whose schemas of internal records
+// differ from today's.
+const previousRelease = "0.1.0"
+
+// newInternalCodec is newCodec for a record that is written, where possible,
+// with the schema that it had in a release before.
+func newInternalCodec[T any](record, release string, holds func(*T) bool) (*codec[T], error) {
+	c, err := newCodec[T](record)
+	if err != nil {
+		return nil, err
+	}
+	path := "testdata/history/" + release + "/" + record + ".avsc"
+	text, err := released.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read schema %s: %w", path, err)
+	}
+	enc, err := newEncoder(record, text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := avro.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("parse schema %s: %w", path, err)
+	}
+	c.previous = &previousSchema[T]{encoder: enc, header: headerOf(parsed), holds: holds}
+	return c, nil
 }
 
 func newCodec[T any](record string) (*codec[T], error) {

@@ -114,12 +114,13 @@ func TestConventionsFindBreaches(t *testing.T) {
 func TestStructsAndSchemasHaveTheSameFields(t *testing.T) {
 	t.Parallel()
 	for name, typ := range map[string]reflect.Type{
-		recordTrigger:       reflect.TypeFor[Trigger](),
-		recordCaseState:     reflect.TypeFor[CaseState](),
-		recordPosition:      reflect.TypeFor[Position](),
-		recordPollCursor:    reflect.TypeFor[PollCursor](),
-		recordBarrier:       reflect.TypeFor[Barrier](),
-		recordStatusChanged: reflect.TypeFor[StatusChanged](),
+		recordTrigger:              reflect.TypeFor[Trigger](),
+		recordCaseState:            reflect.TypeFor[CaseState](),
+		recordPosition:             reflect.TypeFor[Position](),
+		recordPollCursor:           reflect.TypeFor[PollCursor](),
+		recordBarrier:              reflect.TypeFor[Barrier](),
+		recordStatusChanged:        reflect.TypeFor[StatusChanged](),
+		recordIdentificationResult: reflect.TypeFor[IdentificationResult](),
 	} {
 		root := avro.MustParse(string(readFile(t, name+".avsc"))).Root().ExpandReferences()
 		if diff := cmp.Diff(schemaFields(root, ""), structFields(typ, "")); diff != "" {
@@ -168,12 +169,14 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[Source]():          symbols(SourceUnknown, SourceWebhook, SourceSweep, SourceBackfill, SourceRedrive),
 	reflect.TypeFor[Method]():          symbols(MethodUnknown, MethodNone, MethodAutoID, MethodBasic, MethodEID, MethodPhoto, MethodVideo),
 	reflect.TypeFor[RegulatoryClass](): symbols(RegulatoryClassUnknown, RegulatoryClassGwG, RegulatoryClassTKG, RegulatoryClassEIDAS, RegulatoryClassStandard, RegulatoryClassMobility),
-	reflect.TypeFor[StatusType]():      symbols(StatusTypeUnknown, StatusTypeNotification, StatusTypePreliminary, StatusTypeFinal, StatusTypeCancelled, StatusTypeProgress),
+	reflect.TypeFor[StatusType]():      symbols(StatusTypeUnknown, StatusTypeNotification, StatusTypePreliminary, StatusTypeFinal, StatusTypeCancelled, StatusTypeProgress, StatusTypeRecordsAvailable),
 	reflect.TypeFor[Status]():          symbols(StatusUnknown, StatusNone, StatusStarted, StatusCouponRequested, StatusIncomplete, StatusReviewPending, StatusCancelled, StatusDeclined, StatusSuccess),
 	reflect.TypeFor[CaseProgress]():    symbols(CaseProgressUnknown, CaseProgressNew, CaseProgressInProgress, CaseProgressClosed),
 	reflect.TypeFor[Anomaly]():         symbols(AnomalyUnknown, AnomalyAfterFinal, AnomalyUnknownCode, AnomalyCaseIDReused),
 	reflect.TypeFor[Output]():          symbols(OutputUnknown, OutputStatus, OutputResult, OutputRecords),
-	reflect.TypeFor[RetryKind]():       symbols(RetryUnknown, RetryFault, RetryParked, RetryRecheck),
+	reflect.TypeFor[RetryKind]():       symbols(RetryUnknown, RetryFault, RetryParked, RetryRecheck, RetryRecords),
+	reflect.TypeFor[RecordsState]():    symbols(RecordsStateUnknown, RecordsStateNone, RecordsStatePending, RecordsStateStored),
+	reflect.TypeFor[ResultStatus]():    symbols(ResultStatusUnknown, ResultStatusNew, ResultStatusMatch, ResultStatusChange, ResultStatusUnchecked),
 }
 
 func symbols[S ~string](all ...S) []string {

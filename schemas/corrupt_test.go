@@ -12,7 +12,7 @@ import (
 
 // decoders reads any record's bytes and keeps the error only.
 func decoders() map[string]func([]byte) error {
-	status := NewStatusDecoder(lookupToday)
+	status, result := NewStatusDecoder(lookupToday), NewResultDecoder(lookupTodaysResult)
 	return map[string]func([]byte) error{
 		recordTrigger:    func(b []byte) error { _, err := DecodeTrigger(b); return err },
 		recordCaseState:  func(b []byte) error { _, err := DecodeCaseState(b); return err },
@@ -21,6 +21,10 @@ func decoders() map[string]func([]byte) error {
 		recordBarrier:    func(b []byte) error { _, err := DecodeBarrier(b); return err },
 		recordStatusChanged: func(b []byte) error {
 			_, err := status.Decode(context.Background(), b)
+			return err
+		},
+		recordIdentificationResult: func(b []byte) error {
+			_, err := result.Decode(context.Background(), b)
 			return err
 		},
 	}

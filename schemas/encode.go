@@ -15,6 +15,11 @@ import (
 // foreign bytes can cost.
 const MaxBytes = 1 << 20
 
+// MaxResultBytes is the longest value of the result topic that is written: with
+// its key and its headers the record stays below 200 kB. Readers take what any
+// value may have, MaxBytes.
+const MaxResultBytes = 192 << 10
+
 // pooledBytes is the largest buffer kept for the next encoding; a rare giant
 // does not stay in memory.
 const pooledBytes = 64 << 10
@@ -30,6 +35,7 @@ var hambaConfig = sync.OnceValue(func() hamba.API {
 // hash chain of the events relies on.
 type encoder struct {
 	record  string
+	max     int // bytes of a value, framing included
 	schema  hamba.Schema
 	writers sync.Pool // of *hamba.Writer, buffers kept
 }
@@ -37,11 +43,15 @@ type encoder struct {
 // newEncoder parses the schema into a cache of its own: schemas define named
 // types anew (each file stands alone), and hamba's default cache is global.
 func newEncoder(record string, schema []byte) (*encoder, error) {
+	longest := MaxBytes
+	if record == recordIdentificationResult {
+		longest = MaxResultBytes
+	}
 	parsed, err := hamba.ParseBytesWithCache(schema, "", &hamba.SchemaCache{})
 	if err != nil {
 		return nil, fmt.Errorf("parse schema %s: %w", record, err)
 	}
-	return &encoder{record: record, schema: parsed}, nil
+	return &encoder{record: record, max: longest, schema: parsed}, nil
 }
 
 // encode gives prefix and datum in a slice of their own. v is a pointer to the
@@ -60,8 +70,8 @@ func (e *encoder) encode(prefix []byte, v any) ([]byte, error) {
 		// The writer is dropped: Reset leaves its error in place.
 		return nil, fmt.Errorf("encode %s: %w", e.record, w.Error)
 	}
-	if w.Buffered() > MaxBytes {
-		return nil, &TooLargeError{Record: e.record, Size: w.Buffered()}
+	if w.Buffered() > e.max {
+		return nil, &TooLargeError{Record: e.record, Size: w.Buffered(), Max: e.max}
 	}
 	out := bytes.Clone(w.Buffer())
 	if cap(w.Buffer()) <= pooledBytes {

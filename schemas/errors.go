@@ -34,14 +34,16 @@ func (e *CorruptError) Error() string {
 // Unwrap gives the decoder's error.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// TooLargeError says that a value would be longer than MaxBytes: no reader,
-// this one included, has to take it.
+// TooLargeError says that a value would be longer than its topic may hold:
+// MaxBytes, which no reader, this one included, has to take more of, or
+// MaxResultBytes.
 type TooLargeError struct {
 	Record string
 	Size   int // in bytes, framing included
+	Max    int // that it may be
 }
 
 // Error names the record and its size.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("encode %s: %d bytes, more than %d", e.Record, e.Size, MaxBytes)
+	return fmt.Sprintf("encode %s: %d bytes, more than %d", e.Record, e.Size, e.Max)
 }

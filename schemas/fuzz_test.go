@@ -40,6 +40,30 @@ func FuzzDecodeStatusChanged(f *testing.F) {
 	fuzzDecode(f, recordStatusChanged, decode, NewConfluentStatusEncoder(7).Encode)
 }
 
+func FuzzDecodeIdentificationResult(f *testing.F) {
+	decoder := NewResultDecoder(lookupTodaysResult)
+	decode := func(b []byte) (IdentificationResult, error) {
+		if len(b) > MaxResultBytes { // read, but never written
+			return IdentificationResult{}, &CorruptError{Record: recordIdentificationResult, Reason: CorruptTooLarge}
+		}
+		v, err := decoder.Decode(context.Background(), b)
+		v.Nonce = make([]byte, NonceBytes) // a reader takes any, the writer one of this length
+		return v, err
+	}
+	encode := func(v IdentificationResult) ([]byte, error) {
+		value, _, err := NewConfluentResultEncoder(7).Encode(v)
+		return value, err
+	}
+	for _, result := range []IdentificationResult{fullIdentificationResult(), leastIdentificationResult()} {
+		value, err := encode(result)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value)
+	}
+	fuzzDecode(f, recordIdentificationResult, decode, encode)
+}
+
 func fuzzDecode[T any](f *testing.F, record string, decode func([]byte) (T, error), encode func(T) ([]byte, error)) {
 	f.Helper()
 	seeds := 0

@@ -1,6 +1,9 @@
 package schemas
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Source says where a trigger came from (Trigger.source) and who first saw a
 // change (StatusChanged.observedBy).
@@ -27,6 +30,22 @@ type Trigger struct {
 	ReceivedAt  time.Time    `avro:"receivedAt"`
 	Traceparent *string      `avro:"traceparent"`
 	Observation *Observation `avro:"observation"`
+}
+
+// heldBefore says whether the schema of the previous release holds all that the
+// trigger says: always, since no record in it lies in the store.
+func (t *Trigger) heldBefore() bool {
+	if t.Observation == nil {
+		return true
+	}
+	for i := range t.Observation.Identifications {
+		for _, r := range t.Observation.Identifications[i].Records {
+			if r.SHA256 != nil || r.Size != nil || r.MediaType != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Observation is what a list answer showed of a case: status fields of all its
@@ -80,9 +99,34 @@ type RecordMetadata struct {
 	FileName            *string `avro:"fileName"`
 	ValidationStatus    *string `avro:"validationStatus"`
 	ValidationSubStatus *string `avro:"validationSubStatus"`
-	// Reference names the object in the store; null while records are not
-	// stored (always, in a Trigger).
-	Reference *string `avro:"reference"`
+	// Reference and the three below name the object in the store; all null while
+	// the record is not stored (always, in a Trigger). Use SetReference and
+	// StoredAs.
+	Reference *string `avro:"reference"` // the location
+	SHA256    *[]byte `avro:"sha256"`    // of the content
+	Size      *int64  `avro:"size"`      // of the content, in bytes
+	MediaType *string `avro:"mediaType"`
+}
+
+// RecordReference names an object in the store and what lies there (P6).
+type RecordReference struct {
+	Location  string
+	SHA256    []byte
+	Size      int64 // in bytes
+	MediaType string
+}
+
+// SetReference says that the record lies in the store.
+func (m *RecordMetadata) SetReference(r RecordReference) {
+	m.Reference, m.SHA256, m.Size, m.MediaType = &r.Location, &r.SHA256, &r.Size, &r.MediaType
+}
+
+// StoredAs gives what SetReference set; false while the record is not stored.
+func (m *RecordMetadata) StoredAs() (RecordReference, bool) {
+	if m.Reference == nil || m.SHA256 == nil || m.Size == nil || m.MediaType == nil {
+		return RecordReference{}, false
+	}
+	return RecordReference{Location: *m.Reference, SHA256: *m.SHA256, Size: *m.Size, MediaType: *m.MediaType}, true
 }
 
 // Method is the identification method (guide 8.6) as an Avro enum.
@@ -118,18 +162,39 @@ const (
 	StatusSuccess         Status = "success"
 )
 
-// StatusType is the guide's status type (2.6), and progress for what has none.
+// StatusType is the guide's status type (2.6), progress for what has none, and
+// records_available for the event that is no change of status.
 type StatusType string
 
 // The status types. StatusTypeUnknown is only the default symbol for readers
 // older than the writer; the bridge never writes it.
+//
+// StatusTypeRecordsAvailable is a symbol of its own, not a mark on an event of
+// type final: who acts on final ones must not do so twice, and a reader older
+// than the symbol sees unknown.
 const (
-	StatusTypeUnknown      StatusType = "unknown"
-	StatusTypeNotification StatusType = "notification"
-	StatusTypePreliminary  StatusType = "preliminary"
-	StatusTypeFinal        StatusType = "final"
-	StatusTypeCancelled    StatusType = "cancelled"
-	StatusTypeProgress     StatusType = "progress"
+	StatusTypeUnknown          StatusType = "unknown"
+	StatusTypeNotification     StatusType = "notification"
+	StatusTypePreliminary      StatusType = "preliminary"
+	StatusTypeFinal            StatusType = "final"
+	StatusTypeCancelled        StatusType = "cancelled"
+	StatusTypeProgress         StatusType = "progress"
+	StatusTypeRecordsAvailable StatusType = "records_available"
+)
+
+// HeaderText is how the type stands in the headers ce_type and status-type: with
+// hyphens, as design and CloudEvents have it, where the symbol has underscores.
+func (t StatusType) HeaderText() string { return strings.ReplaceAll(string(t), "_", "-") }
+
+// RecordsState is how far the binary records of an identification are (P6).
+type RecordsState string
+
+// The records' states. RecordsStateUnknown is the default symbol.
+const (
+	RecordsStateUnknown RecordsState = "unknown"
+	RecordsStateNone    RecordsState = "none"    // there is no record whose content may be stored
+	RecordsStatePending RecordsState = "pending" // an event of type records_available follows
+	RecordsStateStored  RecordsState = "stored"  // all whose content may be stored are
 )
 
 // RegulatoryClass is the account's class (guide 3) as an Avro enum.
@@ -168,7 +233,14 @@ const (
 )
 
 // StatusChanged is the value of status.v1: one status change of one
-// identification, or the closing of a case without one. No direct identifiers.
+// identification, the closing of a case without one, or the late arrival of an
+// identification's records. No direct identifiers.
+//
+// The last of these has StatusTypeRecordsAvailable and an EventID of its own. It
+// is a link of the case's chain as any other, with the next Sequence. It repeats
+// the state that it completes (method, status, codes, times), with the records'
+// references and RecordsStateStored, and names in Completes the event that said
+// RecordsStatePending.
 type StatusChanged struct {
 	EventID           string           `avro:"eventId"`
 	ClientID          string           `avro:"clientId"`
@@ -191,7 +263,9 @@ type StatusChanged struct {
 	ObservedAt        time.Time        `avro:"observedAt"`
 	ObservedBy        Source           `avro:"observedBy"`
 	Anomaly           *Anomaly         `avro:"anomaly"`
-	ResultDigest      *[]byte          `avro:"resultDigest"`
+	ResultDigest      *[]byte          `avro:"resultDigest"` // ResultDigest of the result in the same transaction; null without one
+	RecordsState      *RecordsState    `avro:"recordsState"` // null where the bridge does not store the records
+	Completes         *int64           `avro:"completes"`    // sequence of the event whose records this one brings; null for all others
 }
 
 // Identification holds the times of the identification that changed.
@@ -211,119 +285,6 @@ type CaseStatus struct {
 	ValidUntil *time.Time   `avro:"validUntil"`
 	Archived   bool         `avro:"archived"`
 }
-
-// CaseState is the value of case-state under the key clientId/caseId: what was
-// last published of the case, its one retry slot, and the webhooks that are due.
-type CaseState struct {
-	ClientID        string                `avro:"clientId"`
-	CaseID          string                `avro:"caseId"`
-	Created         *time.Time            `avro:"created"` // caseStatus.created; null until the case was read once
-	ReferenceID     *string               `avro:"referenceId"`
-	Sequence        int64                 `avro:"sequence"` // of the last event, 0 before the first
-	LastEventHash   *[]byte               `avro:"lastEventHash"`
-	CaseStatus      string                `avro:"caseStatus"` // the API's text, "" until read
-	CaseModified    *time.Time            `avro:"caseModified"`
-	ValidUntil      *time.Time            `avro:"validUntil"`
-	Identifications []IdentificationState `avro:"identifications"`
-	LastReadAt      *time.Time            `avro:"lastReadAt"` // when the last good read began
-	Retry           *Retry                `avro:"retry"`
-	DeadLettered    *DeadLetterMark       `avro:"deadLettered"`
-	UpdatedAt       time.Time             `avro:"updatedAt"` // when a look at the case last wrote this
-	// CaseIDReused says that the caseId belonged to another case before: the
-	// first event of this one carries the anomaly.
-	CaseIDReused bool      `avro:"caseIdReused"`
-	HooksDue     []HookDue `avro:"hooksDue"` // changes whose webhook is still due
-	Archived     bool      `avro:"archived"` // the bridge has marked the case as archived at the source
-}
-
-// HookDue is a change that a sweep saw first, though a webhook was to tell of it.
-type HookDue struct {
-	StatusType StatusType `avro:"statusType"`
-	Modified   time.Time  `avro:"modified"` // the identification's
-	Until      time.Time  `avro:"until"`    // a webhook that comes later was missed
-}
-
-// Output names an event that went out for the state of an identification.
-type Output string
-
-// The outputs. OutputUnknown is the default symbol.
-const (
-	OutputUnknown Output = "unknown"
-	OutputStatus  Output = "status"
-	OutputResult  Output = "result"
-	OutputRecords Output = "records"
-)
-
-// IdentificationState is the last state seen of one identification, known by
-// (method, created). Texts are the API's own.
-type IdentificationState struct {
-	Method             string     `avro:"method"`
-	Created            time.Time  `avro:"created"`
-	Modified           time.Time  `avro:"modified"` // newest seen, also without an event
-	Status             string     `avro:"status"`
-	SubStatus          *int       `avro:"subStatus"`
-	SubStatusReason    *int       `avro:"subStatusReason"`
-	IdentificationTime *time.Time `avro:"identificationTime"`
-	Outputs            []Output   `avro:"outputs"`  // what went out for this very state
-	WasFinal           bool       `avro:"wasFinal"` // a final state was seen before this one or is this one
-}
-
-// RetryKind says why a case waits.
-type RetryKind string
-
-// The kinds. RetryUnknown is the default symbol, treated as RetryFault.
-const (
-	RetryUnknown RetryKind = "unknown"
-	RetryFault   RetryKind = "fault"   // a fault of this case; attempts are counted
-	RetryParked  RetryKind = "parked"  // its account is down; no attempt is used up
-	RetryRecheck RetryKind = "recheck" // read unchanged after a hook, or a tie in doubt
-)
-
-// Retry is the one retry slot of a case, durable in its state.
-type Retry struct {
-	Kind        RetryKind `avro:"kind"`
-	Attempt     int       `avro:"attempt"` // used up, of the kind
-	NotBefore   time.Time `avro:"notBefore"`
-	Reason      string    `avro:"reason"` // a word for metrics and headers, never content
-	FirstFailed time.Time `avro:"firstFailed"`
-	Partition   int       `avro:"partition"` // where the trigger stands in the inbox
-	Offset      int64     `avro:"offset"`
-	Trigger     []byte    `avro:"trigger"` // its value as it stood there
-	Faults      int       `avro:"faults"`  // attempts of kind fault used up, kept while parked or rechecked
-	// Hooks are the times at which webhooks of the case came of which it is not
-	// known yet what they told.
-	Hooks []time.Time `avro:"hooks"`
-}
-
-// DeadLetterMark says that the case's trigger went to the dead letters.
-type DeadLetterMark struct {
-	At     time.Time `avro:"at"`
-	Reason string    `avro:"reason"`
-}
-
-// Position is the value of case-state under PositionKey: the lowest inbox
-// offset of this partition that is not yet done.
-type Position struct {
-	InboxTopicID string    `avro:"inboxTopicId"` // KIP-516 topic id, as a UUID
-	Partitions   int       `avro:"partitions"`   // of the inbox when written
-	Offset       int64     `avro:"offset"`
-	OpeningID    string    `avro:"openingId"`
-	UpdatedAt    time.Time `avro:"updatedAt"`
-}
-
-// Barrier is the value of case-state under BarrierKey: the first record an
-// owner writes, unique to its opening of the producer. A restore is complete
-// when it has read its own barrier.
-type Barrier struct {
-	OpeningID string    `avro:"openingId"`
-	OpenedAt  time.Time `avro:"openedAt"`
-}
-
-// Keys of case-state that are no case: a case's key has a slash.
-const (
-	PositionKey = "position"
-	BarrierKey  = "barrier"
-)
 
 // PollCursor is the value of poll-cursor: how far the lists of an account have
 // been read, by its sweeps (under LiveCursorKey) or by a backfill (under

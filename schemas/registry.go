@@ -104,14 +104,22 @@ func Subject(topic string) string { return topic + "-value" }
 
 // StatusChangedSchema is today's schema of the status topic's values, as it is
 // registered: the .avsc file without its white space.
-func StatusChangedSchema() (string, error) {
-	text, err := today.ReadFile(recordStatusChanged + ".avsc")
+func StatusChangedSchema() (string, error) { return registeredSchema(recordStatusChanged) }
+
+// IdentificationResultSchema is today's schema of the result topic's values, as
+// StatusChangedSchema.
+func IdentificationResultSchema() (string, error) {
+	return registeredSchema(recordIdentificationResult)
+}
+
+func registeredSchema(record string) (string, error) {
+	text, err := today.ReadFile(record + ".avsc")
 	if err != nil {
-		return "", fmt.Errorf("read schema %s: %w", recordStatusChanged, err)
+		return "", fmt.Errorf("read schema %s: %w", record, err)
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
-		return "", fmt.Errorf("read schema %s: %w", recordStatusChanged, err)
+		return "", fmt.Errorf("read schema %s: %w", record, err)
 	}
 	return compact.String(), nil
 }
@@ -145,7 +153,16 @@ func (e *IncompatibleError) Error() string {
 // is there already keeps its id. A schema that the registry refuses gives an
 // *IncompatibleError.
 func (r *Registry) Register(ctx context.Context, subject string) (id int, err error) {
-	schema, err := statusSchema()
+	return r.register(ctx, subject, recordStatusChanged)
+}
+
+// RegisterResult registers today's IdentificationResult, as Register.
+func (r *Registry) RegisterResult(ctx context.Context, subject string) (id int, err error) {
+	return r.register(ctx, subject, recordIdentificationResult)
+}
+
+func (r *Registry) register(ctx context.Context, subject, record string) (id int, err error) {
+	schema, err := schemaOf(record)
 	if err != nil {
 		return 0, err
 	}
@@ -187,7 +204,16 @@ func (r *Registry) ensureFullTransitive(ctx context.Context, subject string) err
 // nothing. Where it is not there, the error is a *NotRegisteredError, or an
 // *IncompatibleError if it could not be registered either.
 func (r *Registry) Check(ctx context.Context, subject string) (id int, err error) {
-	schema, err := statusSchema()
+	return r.check(ctx, subject, recordStatusChanged)
+}
+
+// CheckResult returns the id of today's IdentificationResult, as Check.
+func (r *Registry) CheckResult(ctx context.Context, subject string) (id int, err error) {
+	return r.check(ctx, subject, recordIdentificationResult)
+}
+
+func (r *Registry) check(ctx context.Context, subject, record string) (id int, err error) {
+	schema, err := schemaOf(record)
 	if err != nil {
 		return 0, err
 	}
@@ -211,7 +237,7 @@ func (r *Registry) Check(ctx context.Context, subject string) (id int, err error
 }
 
 // SchemaByID returns the text of an Avro schema that stands alone. It fits
-// NewStatusDecoder, which caches the answers.
+// NewStatusDecoder and NewResultDecoder, which cache the answers.
 func (r *Registry) SchemaByID(ctx context.Context, id int) (string, error) {
 	schema, err := r.client.SchemaByID(ctx, id)
 	if err != nil {
@@ -223,8 +249,8 @@ func (r *Registry) SchemaByID(ctx context.Context, id int) (string, error) {
 	return schema.Schema, nil
 }
 
-func statusSchema() (sr.Schema, error) {
-	text, err := StatusChangedSchema()
+func schemaOf(record string) (sr.Schema, error) {
+	text, err := registeredSchema(record)
 	if err != nil {
 		return sr.Schema{}, err
 	}

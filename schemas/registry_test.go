@@ -92,6 +92,50 @@ func TestRegisterSetsTheLevelAndIsIdempotent(t *testing.T) {
 	}
 }
 
+// The subject of results takes the schema of results, under the same rule.
+func TestRegisterResult(t *testing.T) {
+	t.Parallel()
+	fake, registry, _ := startRegistry(t, srfake.WithGlobalCompat(sr.CompatBackward))
+	results := Subject("postident.result.v1")
+	var missing *NotRegisteredError
+	if _, err := registry.CheckResult(t.Context(), results); !errors.As(err, &missing) || missing.Subject != results {
+		t.Errorf("%v, want a NotRegisteredError", err)
+	}
+	id, err := registry.RegisterResult(t.Context(), results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked, err := registry.CheckResult(t.Context(), results); err != nil || checked != id {
+		t.Errorf("check: %d, %v; want %d", checked, err, id)
+	}
+	client, err := sr.NewClient(sr.URLs(fake.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if level := client.Compatibility(t.Context(), results)[0]; level.Level != sr.CompatFullTransitive {
+		t.Errorf("compatibility %v (%v)", level.Level, level.Err)
+	}
+	registered, ok := fake.GetSchema(results, 1)
+	text, _ := IdentificationResultSchema()
+	if !ok || registered.Schema.Schema != text {
+		t.Errorf("registered %q", registered.Schema.Schema)
+	}
+	value, _, err := NewConfluentResultEncoder(id).Encode(fullIdentificationResult())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewResultDecoder(registry.SchemaByID).Decode(t.Context(), value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullIdentificationResult(), got); diff != "" {
+		t.Errorf("-written +read:\n%s", diff)
+	}
+	// The status decoder does not take it for an event.
+	_, err = NewStatusDecoder(registry.SchemaByID).Decode(t.Context(), value)
+	wantCorrupt(t, err, recordStatusChanged, CorruptUnknownSchema)
+}
+
 func TestCheckOfASubjectThatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, registry, seen := startRegistry(t)

@@ -46,6 +46,21 @@ func TestRoundTripStatusChanged(t *testing.T) {
 	}
 }
 
+func TestRoundTripIdentificationResult(t *testing.T) {
+	t.Parallel()
+	decoder := NewResultDecoder(lookupTodaysResult)
+	for _, encoder := range []*ResultEncoder{NewSingleObjectResultEncoder(), NewConfluentResultEncoder(7)} {
+		encode := func(v IdentificationResult) ([]byte, error) {
+			value, cut, err := encoder.Encode(v)
+			if cut > 0 {
+				t.Errorf("%d unknown fields were left out", cut)
+			}
+			return value, err
+		}
+		roundTrip(t, encode, func(b []byte) (IdentificationResult, error) { return decoder.Decode(t.Context(), b) })
+	}
+}
+
 func roundTrip[T any](t *testing.T, encode func(T) ([]byte, error), decode func([]byte) (T, error)) {
 	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
@@ -94,6 +109,10 @@ func fill(t *rapid.T, v reflect.Value) {
 	switch typ.Kind() {
 	case reflect.Struct:
 		for i := range typ.NumField() {
+			if typ.Field(i).Tag.Get("avro") == "nonce" {
+				v.Field(i).SetBytes(rapid.SliceOfN(rapid.Byte(), NonceBytes, NonceBytes).Draw(t, "nonce"))
+				continue
+			}
 			fill(t, v.Field(i))
 		}
 	case reflect.Pointer:
@@ -166,6 +185,9 @@ func TestEncodeRefusesWhatTheSchemaCannotHold(t *testing.T) {
 	}
 	for _, id := range []int{-1, 0, 1 << 31} {
 		if b, err := NewConfluentStatusEncoder(id).Encode(fullStatusChanged()); err == nil {
+			t.Errorf("schema id %d: wrote %x", id, b)
+		}
+		if b, _, err := NewConfluentResultEncoder(id).Encode(fullIdentificationResult()); err == nil {
 			t.Errorf("schema id %d: wrote %x", id, b)
 		}
 	}

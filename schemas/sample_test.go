@@ -32,6 +32,8 @@ func (r record) decodeJSON(b []byte) ([]byte, error) {
 		return decodedJSON(positionCodec, b)
 	case recordBarrier:
 		return decodedJSON(barrierCodec, b)
+	case recordIdentificationResult:
+		return decodedJSON(identificationResultCodec, b)
 	default:
 		return decodedJSON(statusChangedCodec, b)
 	}
@@ -73,6 +75,10 @@ func records() []record {
 			"full":  {func() ([]byte, error) { return NewSingleObjectStatusEncoder().Encode(fullStatusChanged()) }},
 			"least": {func() ([]byte, error) { return NewSingleObjectStatusEncoder().Encode(leastStatusChanged()) }},
 		}},
+		{name: recordIdentificationResult, public: true, samples: map[string]sample{
+			"full":  {func() ([]byte, error) { return encodeResult(fullIdentificationResult()) }},
+			"least": {func() ([]byte, error) { return encodeResult(leastIdentificationResult()) }},
+		}},
 	}
 }
 
@@ -95,6 +101,9 @@ func fullRecords() []RecordMetadata {
 		ValidationStatus:    new("success"),
 		ValidationSubStatus: new("checked"),
 		Reference:           new("records/TESTCLIENT/7F3K/rec-1"),
+		SHA256:              new(bytes.Repeat([]byte{0x5A}, 32)),
+		Size:                new(int64(20 << 20)),
+		MediaType:           new("image/jpeg"),
 	}, {RecordID: "rec-2"}}
 }
 
@@ -155,6 +164,7 @@ func fullCaseState() CaseState {
 			IdentificationTime: new(at(5)),
 			Outputs:            []Output{OutputStatus, OutputResult, OutputRecords},
 			WasFinal:           true,
+			RecordsPending:     &PendingRecords{Sequence: 2, Since: at(19), Attempts: 3},
 		}, {Method: "basic", Created: at(6), Modified: at(7), Status: "incomplete"}},
 		LastReadAt: new(at(8)),
 		Retry: &Retry{
@@ -244,6 +254,8 @@ func fullStatusChanged() StatusChanged {
 		ObservedBy:     SourceWebhook,
 		Anomaly:        new(AnomalyUnknownCode),
 		ResultDigest:   new(bytes.Repeat([]byte{0xEF}, 32)),
+		RecordsState:   new(RecordsStateStored),
+		Completes:      new(int64(1)),
 	}
 }
 

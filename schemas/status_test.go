@@ -24,7 +24,7 @@ func TestStatusFramings(t *testing.T) {
 	}{
 		{NewConfluentStatusEncoder(0x01020304), "application/avro; framing=confluent", []byte{0x00, 0x01, 0x02, 0x03, 0x04}},
 		// The pinned fingerprint, low byte first.
-		{NewSingleObjectStatusEncoder(), "application/avro; framing=single-object", []byte{0xC3, 0x01, 0xae, 0x6d, 0x99, 0xbf, 0xe4, 0xb0, 0x04, 0x3a}},
+		{NewSingleObjectStatusEncoder(), "application/avro; framing=single-object", []byte{0xC3, 0x01, 0x58, 0xd5, 0x60, 0xd3, 0x40, 0x2e, 0x5f, 0xc9}},
 	}
 	var data [][]byte
 	for _, tt := range tests {

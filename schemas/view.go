@@ -42,6 +42,15 @@ type IdentificationView struct {
 	IdentificationTime OptionalLong
 	Outputs            []Output
 	WasFinal           bool
+	RecordsPending     PendingView
+}
+
+// PendingView is a PendingRecords read in place, or null where it is not set.
+type PendingView struct {
+	Sequence int64
+	Since    int64
+	Attempts int64
+	Set      bool
 }
 
 // RetryView is a Retry read in place.
@@ -77,22 +86,27 @@ type OptionalLong struct {
 	Set   bool
 }
 
-// plainCaseState begins the values that Read knows: the single-object header of
-// the schema whose fields are spelt out below. TestViewKnowsTodaysSchema falls
-// when the schema changes; until the fields follow, every value goes the long way.
-var plainCaseState = header{0xc3, 0x01, 0x83, 0x99, 0x72, 0x92, 0x97, 0x70, 0xda, 0x8c}
+// plainCaseState and plainPrevious begin the values that Read knows: the
+// single-object headers of the schemas whose fields are spelt out below, today's
+// and the one before, with which most states are written. TestViewKnowsTodaysSchema
+// falls when a schema changes; until the fields follow, every value goes the long
+// way.
+var plainPrevious = header{0xc3, 0x01, 0x83, 0x99, 0x72, 0x92, 0x97, 0x70, 0xda, 0x8c}
+
+var plainCaseState = header{0xc3, 0x01, 0x87, 0x29, 0xac, 0x89, 0x88, 0xb1, 0xcf, 0xe8}
 
 var viewIsOfToday = sync.OnceValue(func() bool {
 	c, err := caseStateCodec()
-	return err == nil && c.header == plainCaseState
+	return err == nil && c.header == plainCaseState && c.previous.header == plainPrevious
 })
 
 // The symbols of the enums, by index.
 var (
 	outputSymbols     = [...]Output{OutputUnknown, OutputStatus, OutputResult, OutputRecords}
-	retryKindSymbols  = [...]RetryKind{RetryUnknown, RetryFault, RetryParked, RetryRecheck}
+	retryKindSymbols  = [...]RetryKind{RetryUnknown, RetryFault, RetryParked, RetryRecheck, RetryRecords}
 	statusTypeSymbols = [...]StatusType{
 		StatusTypeUnknown, StatusTypeNotification, StatusTypePreliminary, StatusTypeFinal, StatusTypeCancelled, StatusTypeProgress,
+		StatusTypeRecordsAvailable,
 	}
 )
 
@@ -104,10 +118,11 @@ var (
 // The view is used again from value to value; it allocates for the first ones
 // only.
 func (v *CaseStateView) Read(value []byte) bool {
-	if len(value) > MaxBytes || !bytes.HasPrefix(value, plainCaseState[:]) || !viewIsOfToday() {
+	r := plainReader{previous: bytes.HasPrefix(value, plainPrevious[:])}
+	if len(value) > MaxBytes || !r.previous && !bytes.HasPrefix(value, plainCaseState[:]) || !viewIsOfToday() {
 		return false
 	}
-	r := plainReader{rest: value[len(plainCaseState):]}
+	r.rest = value[len(plainCaseState):]
 	v.ClientID = r.bytes()
 	v.CaseID = r.bytes()
 	v.Created = r.optionalLong()
@@ -122,7 +137,7 @@ func (v *CaseStateView) Read(value []byte) bool {
 	v.Retry, v.DeadLettered = nil, nil
 	if r.set() {
 		v.retry = RetryView{
-			Kind: symbol(&r, retryKindSymbols[:]), Attempt: r.integer(), NotBefore: r.long(), Reason: r.bytes(), FirstFailed: r.long(),
+			Kind: symbol(&r, withoutNew(&r, retryKindSymbols[:])), Attempt: r.integer(), NotBefore: r.long(), Reason: r.bytes(), FirstFailed: r.long(),
 			Partition: r.integer(), Offset: r.long(), Trigger: r.bytes(), Faults: r.integer(), Hooks: r.longs(v.retry.Hooks[:0]),
 		}
 		v.Retry = &v.retry
@@ -145,7 +160,7 @@ func (v *CaseStateView) readHooksDue(r *plainReader) {
 		if r.odd {
 			return
 		}
-		v.HooksDue = append(v.HooksDue, HookDueView{StatusType: symbol(r, statusTypeSymbols[:]), Modified: r.long(), Until: r.long()})
+		v.HooksDue = append(v.HooksDue, HookDueView{StatusType: symbol(r, withoutNew(r, statusTypeSymbols[:])), Modified: r.long(), Until: r.long()})
 	}
 	r.end(n)
 }
@@ -180,6 +195,10 @@ func (v *CaseStateView) readIdentifications(r *plainReader) {
 		}
 		r.end(outputs)
 		id.WasFinal = r.boolean()
+		id.RecordsPending = PendingView{}
+		if !r.previous && r.set() {
+			id.RecordsPending = PendingView{Sequence: r.long(), Since: r.long(), Attempts: r.long(), Set: true}
+		}
 	}
 	r.end(n)
 }
@@ -187,8 +206,9 @@ func (v *CaseStateView) readIdentifications(r *plainReader) {
 // plainReader reads Avro's binary encoding where it is written the plain way.
 // Once something is odd, all that it reads is zero.
 type plainReader struct {
-	rest []byte
-	odd  bool
+	rest     []byte
+	odd      bool
+	previous bool // in the previous schema
 }
 
 func (r *plainReader) fail() {
@@ -317,6 +337,15 @@ func (r *plainReader) end(n int64) {
 	if n > 0 && r.byte() != 0 {
 		r.fail()
 	}
+}
+
+// withoutNew gives the symbols of an enum whose last one is not in the previous
+// schema.
+func withoutNew[T any](r *plainReader, symbols []T) []T {
+	if r.previous {
+		return symbols[:len(symbols)-1]
+	}
+	return symbols
 }
 
 func symbol[T any](r *plainReader, symbols []T) T {

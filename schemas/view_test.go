@@ -17,8 +17,9 @@ func TestViewKnowsTodaysSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.header != plainCaseState {
-		t.Errorf("CaseStateView.Read knows the schema %x, today's is %x: every state is read the long way", plainCaseState[2:], c.header[2:])
+	if c.header != plainCaseState || c.previous.header != plainPrevious {
+		t.Errorf("CaseStateView.Read knows the schemas %x and %x, those written are %x and %x: every state is read the long way",
+			plainCaseState[2:], plainPrevious[2:], c.header[2:], c.previous.header[2:])
 	}
 }
 
@@ -33,6 +34,12 @@ func TestViewReadsWhatIsWritten(t *testing.T) {
 			t.Errorf("%s: not read", name)
 		}
 	}
+	headers := map[header]int{}
+	defer func() { // what is new is drawn often enough
+		if headers[plainCaseState] == 0 || headers[plainPrevious] == 0 {
+			t.Errorf("values by schema: %v", headers)
+		}
+	}()
 	var v CaseStateView // used again, as a restore does
 	rapid.Check(t, func(t *rapid.T) {
 		value, err := EncodeCaseState(drawCaseState(t))
@@ -42,6 +49,7 @@ func TestViewReadsWhatIsWritten(t *testing.T) {
 		if !v.Read(value) {
 			t.Fatalf("not read: %x", value)
 		}
+		headers[header(value)]++
 		checkView(t, &v, value)
 		// Cut, and with something behind it, it is no value.
 		for _, odd := range [][]byte{value[:rapid.IntRange(0, len(value)-1).Draw(t, "cut")], append(slices.Clip(value), 0)} {
@@ -63,9 +71,11 @@ func FuzzCaseStateView(f *testing.F) {
 	}
 	var v CaseStateView
 	f.Fuzz(func(t *testing.T, datum []byte) {
-		value := append(plainCaseState[:], datum...)
-		if v.Read(value) {
-			checkView(t, &v, value)
+		for _, schema := range []header{plainCaseState, plainPrevious} {
+			value := append(schema[:], datum...)
+			if v.Read(value) {
+				checkView(t, &v, value)
+			}
 		}
 	})
 }
@@ -103,7 +113,7 @@ func stateOfView(v *CaseStateView) CaseState {
 		s.Identifications = append(s.Identifications, IdentificationState{
 			Method: string(id.Method), Created: time.UnixMilli(id.Created).UTC(), Modified: time.UnixMilli(id.Modified).UTC(),
 			Status: string(id.Status), SubStatus: intOf(id.SubStatus), SubStatusReason: intOf(id.SubStatusReason),
-			IdentificationTime: timeOf(id.IdentificationTime), Outputs: append([]Output{}, id.Outputs...), WasFinal: id.WasFinal,
+			IdentificationTime: timeOf(id.IdentificationTime), Outputs: append([]Output{}, id.Outputs...), WasFinal: id.WasFinal, RecordsPending: pendingOf(id.RecordsPending),
 		})
 	}
 	if r := v.Retry; r != nil {
@@ -134,6 +144,13 @@ func timeOf(l OptionalLong) *time.Time {
 	return new(time.UnixMilli(l.Value).UTC())
 }
 
+func pendingOf(p PendingView) *PendingRecords {
+	if !p.Set {
+		return nil
+	}
+	return &PendingRecords{Sequence: p.Sequence, Since: time.UnixMilli(p.Since).UTC(), Attempts: p.Attempts}
+}
+
 func intOf(l OptionalLong) *int {
 	if !l.Set {
 		return nil
@@ -145,6 +162,9 @@ func drawCaseState(t *rapid.T) CaseState {
 	text := rapid.String()
 	instant := rapid.Custom(func(t *rapid.T) time.Time { return time.UnixMilli(rapid.Int64().Draw(t, "ms")).UTC() })
 	code := rapid.Ptr(rapid.Int(), true)
+	pending := rapid.Custom(func(t *rapid.T) PendingRecords {
+		return PendingRecords{Sequence: rapid.Int64().Draw(t, "pending"), Since: instant.Draw(t, "since"), Attempts: rapid.Int64().Draw(t, "attempts")}
+	})
 	s := CaseState{
 		ClientID: text.Draw(t, "client"), CaseID: text.Draw(t, "case"), Created: rapid.Ptr(instant, true).Draw(t, "created"),
 		ReferenceID: rapid.Ptr(text, true).Draw(t, "reference"), Sequence: rapid.Int64().Draw(t, "sequence"),
@@ -158,7 +178,8 @@ func drawCaseState(t *rapid.T) CaseState {
 			Method: text.Draw(t, "method"), Created: instant.Draw(t, "created"), Modified: instant.Draw(t, "modified"),
 			Status: text.Draw(t, "status"), SubStatus: code.Draw(t, "sub"), SubStatusReason: code.Draw(t, "reason"),
 			IdentificationTime: rapid.Ptr(instant, true).Draw(t, "time"), WasFinal: rapid.Bool().Draw(t, "final"),
-			Outputs: rapid.SliceOfN(rapid.SampledFrom(outputSymbols[:]), 0, 5).Draw(t, "outputs"),
+			Outputs:        rapid.SliceOfN(rapid.SampledFrom(outputSymbols[:]), 0, 5).Draw(t, "outputs"),
+			RecordsPending: rapid.Ptr(pending, true).Draw(t, "records"),
 		})
 	}
 	if rapid.Bool().Draw(t, "retry") {
