@@ -1,12 +1,13 @@
-// Command go prints the events of a status topic, one JSON line each, and checks
-// the hash chain of every case. It shares no code with the bridge.
+// Command go prints the events of a status or result topic, one JSON line each.
+// Of a status topic it checks the hash chain of every case; results have none.
+// It shares no code with the bridge.
 //
 //	go run ./consumers/go BOOTSTRAP SCHEMA TOPIC COUNT [TIMEOUT_SECONDS]
 //
 // SCHEMA is the registry's URL (http://user:password@host:port/path), or, where
-// the bridge runs without a registry, the file status_changed.avsc. It exits 1
-// when a record does not decode or a chain is broken, and 2 when fewer than
-// COUNT came in time.
+// the bridge runs without a registry, the file status_changed.avsc or
+// identification_result.avsc. It exits 1 when a record does not decode or a
+// chain is broken, and 2 when fewer than COUNT came in time.
 package main
 
 import (
@@ -89,8 +90,10 @@ func consume(ctx context.Context, client *kgo.Client, decode *decoder, out io.Wr
 			if err != nil {
 				return fmt.Errorf("decode %s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 			}
-			if err := chains.extend(event, r.Value); err != nil {
-				return fmt.Errorf("check %s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+			if _, chained := event["previousEventHash"]; chained {
+				if err := chains.extend(event, r.Value); err != nil {
+					return fmt.Errorf("check %s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+				}
 			}
 			if err := printEvent(out, r, event); err != nil {
 				return err

@@ -52,11 +52,73 @@ func events(t *testing.T, encoder *schemas.StatusEncoder, n int64) []*kgo.Record
 	return records
 }
 
+const resultTopic = "postident.result.v1"
+
+// results are of one case, as encoder gives their values.
+func results(t *testing.T, encoder *schemas.ResultEncoder) []*kgo.Record {
+	t.Helper()
+	created := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+	var records []*kgo.Record
+	for sequence := range int64(2) {
+		value, _, err := encoder.Encode(schemas.IdentificationResult{
+			EventID: "6b0e2b0a-5c3e-5d0c-9a51-3d2f0a7c1e11", ClientID: "TESTCLIENT", CaseID: "7F3KQ2ZP", Sequence: &sequence,
+			Method: schemas.MethodVideo, RegulatoryClass: schemas.RegulatoryClassGwG,
+			StatusType: schemas.StatusTypeFinal, Status: schemas.StatusSuccess,
+			CaseStatus:  schemas.CaseStatus{Status: schemas.CaseProgressClosed, Created: created, Modified: created},
+			ContactData: &schemas.ContactData{LastName: &schemas.ResultValue{Value: new("Mustermann"), Status: new(schemas.ResultStatusMatch)}},
+			ObservedAt:  created, ObservedBy: schemas.SourceWebhook, Nonce: make([]byte, schemas.NonceBytes),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, &kgo.Record{Topic: resultTopic, Key: []byte("7F3KQ2ZP"), Value: value})
+	}
+	return records
+}
+
+func TestResultsArePrinted(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		encoder *schemas.ResultEncoder
+		schema  string
+	}{
+		"single-object": {schemas.NewSingleObjectResultEncoder(), "../../schemas/identification_result.avsc"},
+		"confluent":     {schemas.NewConfluentResultEncoder(7), registryOf(t, schemas.IdentificationResultSchema)},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seeds, producer := start(t)
+			produce(t, producer, kgo.TryCommit, results(t, tt.encoder)...)
+			var out bytes.Buffer
+			if err := run(t.Context(), &out, []string{seeds, tt.schema, resultTopic, "2"}); err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(out.String(), "\n")
+			var line struct {
+				Value map[string]any `json:"value"`
+			}
+			if err := json.Unmarshal([]byte(first), &line); err != nil {
+				t.Fatal(err)
+			}
+			contact, _ := line.Value["contactData"].(map[string]any)
+			got := map[string]any{"lastName": contact["lastName"], "title": contact["title"], "nonce": line.Value["nonce"]}
+			want := map[string]any{
+				"lastName": map[string]any{"value": "Mustermann", "status": "match", "statusText": nil}, "title": nil,
+				"nonce": strings.Repeat("00", schemas.NonceBytes),
+			}
+			if diff := cmp.Diff(want, got); diff != "" || strings.Count(out.String(), "\n") != 2 {
+				t.Errorf("first line (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // start gives the address of a broker that has the topic, and a client that
 // writes transactions.
 func start(t *testing.T) (seeds string, producer *kgo.Client) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic, resultTopic))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +145,15 @@ func produce(t *testing.T, producer *kgo.Client, end kgo.TransactionEndTry, reco
 	}
 }
 
-// registry serves today's schema under every id.
+// registry serves today's schema of status events under every id.
 func registry(t *testing.T) string {
 	t.Helper()
-	schema, err := schemas.StatusChangedSchema()
+	return registryOf(t, schemas.StatusChangedSchema)
+}
+
+func registryOf(t *testing.T, text func() (string, error)) string {
+	t.Helper()
+	schema, err := text()
 	if err != nil {
 		t.Fatal(err)
 	}

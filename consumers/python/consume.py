@@ -1,9 +1,9 @@
-"""Print COUNT events of a status topic, one JSON line each.
+"""Print COUNT events of a status or result topic, one JSON line each.
 
 usage: consume.py BOOTSTRAP SCHEMA TOPIC COUNT [TIMEOUT_SECONDS]
 
 SCHEMA is the registry's URL (http://user:password@host:port/path), or, where the bridge runs without a registry, the file
-status_changed.avsc. Exits 1 when a record does not decode, 2 when fewer than COUNT came in time.
+status_changed.avsc or identification_result.avsc. Exits 1 when a record does not decode, 2 when fewer than COUNT came in time.
 """
 import datetime
 import io

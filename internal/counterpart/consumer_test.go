@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -47,14 +46,21 @@ func events() []schemas.StatusChanged {
 		},
 		AccountingData: &schemas.AccountingData{AccountingNumber: new("5012345678")},
 		Records: []schemas.RecordMetadata{
-			{RecordID: "rec-1", MimeType: new("image/jpeg"), Reference: new("records/rec-1")},
+			{
+				RecordID: "rec-1", MimeType: new("image/jpeg"),
+				Reference: new("records/rec-1"), SHA256: new([]byte{0xfe, 0x01}), Size: new(int64(1) << 40), MediaType: new("image/jpeg"),
+			},
 			{RecordID: "rec-2"},
 		},
 		ObservedAt:   at(5),
 		ObservedBy:   schemas.SourceWebhook,
 		Anomaly:      new(schemas.AnomalyAfterFinal),
 		ResultDigest: new([]byte{}),
+		RecordsState: new(schemas.RecordsStatePending),
 	}
+	late := final
+	late.EventID, late.CaseID, late.StatusType = "5e0b6f0a-2222-5333-8444-555566667777", "LATE", schemas.StatusTypeRecordsAvailable
+	late.RecordsState, late.Completes = new(schemas.RecordsStateStored), new(int64(7))
 	caseOnly := schemas.StatusChanged{
 		EventID:         "0e3b2c1d-1111-5222-8333-444455556666",
 		ClientID:        "TESTCLIENT",
@@ -72,7 +78,21 @@ func events() []schemas.StatusChanged {
 	unknown := final
 	unknown.CaseID, unknown.Method, unknown.MethodText = "ZZ", schemas.MethodUnknown, new("hologram")
 	unknown.Status, unknown.StatusText = schemas.StatusUnknown, new("half done")
-	return []schemas.StatusChanged{final, caseOnly, unknown}
+	return []schemas.StatusChanged{final, caseOnly, unknown, late}
+}
+
+func statusRecords(t *testing.T, topic string, id int, eventID string) []*kgo.Record {
+	t.Helper()
+	encoder := schemas.NewSingleObjectStatusEncoder()
+	if id > 0 {
+		encoder = schemas.NewConfluentStatusEncoder(id)
+	}
+	var records []*kgo.Record
+	for _, event := range events() {
+		event.EventID = idOr(eventID, event.EventID)
+		records = append(records, statusRecord(t, topic, encoder, event))
+	}
+	return records
 }
 
 // statusRecord frames an event as docs/events.md has it: keyed by caseId,
@@ -83,18 +103,25 @@ func statusRecord(t *testing.T, topic string, encoder *schemas.StatusEncoder, ev
 	if err != nil {
 		t.Fatal(err)
 	}
+	return publicRecord(topic, value, encoder.ContentType(), event)
+}
+
+// publicRecord gives a value the key, the timestamp and the headers that docs
+// and bridge give it, which are those of the status event.
+func publicRecord(topic string, value []byte, contentType string, event schemas.StatusChanged) *kgo.Record {
 	r := &kgo.Record{Topic: topic, Key: []byte(event.CaseID), Value: value, Timestamp: time.Date(2026, time.March, 1, 0, 0, 0, int(event.Sequence%999)*1_000_000, time.UTC)}
+	statusType := event.StatusType.HeaderText()
 	for _, h := range [][2]string{
 		{"ce_specversion", "1.0"},
 		{"ce_id", event.EventID},
 		{"ce_source", "/scr/" + event.ClientID},
-		{"ce_type", "postident.identification." + string(event.StatusType) + ".v1"},
+		{"ce_type", "postident.identification." + statusType + ".v1"},
 		{"ce_subject", event.CaseID},
 		{"ce_time", event.CaseStatus.Modified.Format(time.RFC3339)},
-		{"content-type", encoder.ContentType()},
+		{"content-type", contentType},
 		{"method", string(event.Method)},
 		{"regulatory-class", string(event.RegulatoryClass)},
-		{"status-type", string(event.StatusType)},
+		{"status-type", statusType},
 		{"client-id", event.ClientID},
 		{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
 	} {
@@ -103,65 +130,110 @@ func statusRecord(t *testing.T, topic string, encoder *schemas.StatusEncoder, ev
 	return r
 }
 
+// publicTopic is how the values of a public topic are made and read. The id is
+// the registry's, 0 without one.
+type publicTopic struct {
+	name     string
+	file     string // of the schema
+	register func(*schemas.Registry, context.Context, string) (int, error)
+	// records gives one record for each sample, under another event id where an
+	// id is given.
+	records func(t *testing.T, topic string, id int, eventID string) []*kgo.Record
+	decode  func(lookup schemaLookup) func(context.Context, []byte) (any, error)
+}
+
+func publicTopics() []publicTopic {
+	return []publicTopic{
+		{
+			"postident.status.v1", "status_changed.avsc", (*schemas.Registry).Register,
+			statusRecords, func(lookup schemaLookup) func(context.Context, []byte) (any, error) {
+				d := schemas.NewStatusDecoder(lookup)
+				return func(ctx context.Context, value []byte) (any, error) { return d.Decode(ctx, value) }
+			},
+		},
+		{
+			"postident.result.v1", "identification_result.avsc", (*schemas.Registry).RegisterResult,
+			resultRecords, func(lookup schemaLookup) func(context.Context, []byte) (any, error) {
+				d := schemas.NewResultDecoder(lookup)
+				return func(ctx context.Context, value []byte) (any, error) { return d.Decode(ctx, value) }
+			},
+		},
+	}
+}
+
 func TestForeignConsumersReadWhatGoReads(t *testing.T) {
 	t.Parallel()
 	kafka := counterpart.SharedKafka(t)
 	for _, framing := range []string{"confluent", "single-object"} {
 		t.Run(framing, func(t *testing.T) {
 			t.Parallel()
-			topic := "postident.status.v1." + framing
-			encoder, lookup, schema := schemas.NewSingleObjectStatusEncoder(), schemaLookup(nil), schemaFile(t)
+			var registry *counterpart.Registry
 			if framing == "confluent" {
-				registry := counterpart.StartRegistry(t, kafka)
-				client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}})
-				id, err := client.Register(t.Context(), schemas.Subject(topic))
-				if err != nil {
-					t.Fatal(err)
-				}
-				encoder, lookup, schema = schemas.NewConfluentStatusEncoder(id), client.SchemaByID, registry.URL
+				registry = counterpart.StartRegistry(t, kafka)
 			}
-			client := newClient(t, kafka, kgo.TransactionalID(t.Name()))
-			createTopic(t, client, topic, 3)
-			produceAround(t, client, topic, encoder)
-
-			raw := readAll(t, kafka, topic, len(events()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-			want := decoded(t, raw, schemas.NewStatusDecoder(lookup))
-			for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
-				t.Run(string(language), func(t *testing.T) {
+			for _, public := range publicTopics() {
+				t.Run(public.name, func(t *testing.T) {
 					t.Parallel()
-					got := asLines(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))
-					if diff := cmp.Diff(want, got); diff != "" {
-						t.Errorf("reads otherwise than Go (-Go +%s):\n%s", language, diff)
-					}
+					readByOthers(t, kafka, registry, public, public.name+"."+framing)
 				})
 			}
-			t.Run("kcat", func(t *testing.T) {
-				t.Parallel()
-				if diff := cmp.Diff(undecoded(raw), counterpart.Kcat(t, kafka.Bootstrap, topic, len(raw))); diff != "" {
-					t.Errorf("reads otherwise than Go (-Go +kcat):\n%s", diff)
-				}
-			})
 		})
 	}
 }
 
-// produceAround commits the events in transactions of their own, and aborts one
-// between, which nobody may read.
-func produceAround(t *testing.T, client *kgo.Client, topic string, encoder *schemas.StatusEncoder) {
+// readByOthers writes the samples to the topic and compares what others read
+// there with what Go reads. No registry means single-object encoding.
+func readByOthers(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, public publicTopic, topic string) {
 	t.Helper()
-	for i, event := range events() {
-		for _, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
-			event := event
-			if end == kgo.TryAbort {
-				event.EventID = fmt.Sprintf("aborted-%d", i)
+	id, lookup, schema := 0, schemaLookup(nil), schemaFile(t, public.file)
+	if registry != nil {
+		client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}})
+		var err error
+		if id, err = public.register(client, t.Context(), schemas.Subject(topic)); err != nil {
+			t.Fatal(err)
+		}
+		lookup, schema = client.SchemaByID, registry.URL
+	}
+	client := newClient(t, kafka, kgo.TransactionalID(t.Name()))
+	createTopic(t, client, topic, 3)
+	samples := public.records(t, topic, id, "")
+	produceAround(t, client, samples, public.records(t, topic, id, "aborted"))
+
+	raw := readAll(t, kafka, topic, len(samples), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	want := decoded(t, raw, public.decode(lookup))
+	for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
+		t.Run(string(language), func(t *testing.T) {
+			t.Parallel()
+			got := asLines(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("reads otherwise than Go (-Go +%s):\n%s", language, diff)
 			}
+		})
+	}
+	t.Run("kcat", func(t *testing.T) {
+		t.Parallel()
+		if diff := cmp.Diff(undecoded(raw), counterpart.Kcat(t, kafka.Bootstrap, topic, len(raw))); diff != "" {
+			t.Errorf("reads otherwise than Go (-Go +kcat):\n%s", diff)
+		}
+	})
+}
+
+// produceAround commits each record in a transaction of its own, and before it
+// aborts another, which nobody may read.
+func produceAround(t *testing.T, client *kgo.Client, committed, aborted []*kgo.Record) {
+	t.Helper()
+	for i := range committed {
+		for _, step := range []struct {
+			record *kgo.Record
+			end    kgo.TransactionEndTry
+		}{{aborted[i], kgo.TryAbort}, {committed[i], kgo.TryCommit}} {
 			if err := client.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}
-			if err := client.ProduceSync(t.Context(), statusRecord(t, topic, encoder, event)).FirstErr(); err != nil {
+			if err := client.ProduceSync(t.Context(), step.record).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
-			if err := client.EndTransaction(t.Context(), end); err != nil {
+			if err := client.EndTransaction(t.Context(), step.end); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -171,9 +243,9 @@ func produceAround(t *testing.T, client *kgo.Client, topic string, encoder *sche
 // schemaLookup is the type of StatusDecoder's lookup; its nil knows no registry.
 type schemaLookup = func(ctx context.Context, id int) (string, error)
 
-func schemaFile(t *testing.T) string {
+func schemaFile(t *testing.T, name string) string {
 	t.Helper()
-	path, err := filepath.Abs("../../schemas/status_changed.avsc")
+	path, err := filepath.Abs(filepath.Join("../../schemas", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +275,11 @@ func asLines(t *testing.T, records []counterpart.Consumed) []line {
 	return lines
 }
 
-func decoded(t *testing.T, records []*kgo.Record, decoder *schemas.StatusDecoder) []line {
+func decoded(t *testing.T, records []*kgo.Record, decode func(context.Context, []byte) (any, error)) []line {
 	t.Helper()
 	var lines []line
 	for _, r := range records {
-		event, err := decoder.Decode(t.Context(), r.Value)
+		event, err := decode(t.Context(), r.Value)
 		if err != nil {
 			t.Fatal(err)
 		}

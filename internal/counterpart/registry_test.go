@@ -1,8 +1,10 @@
 package counterpart_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +23,25 @@ func newRegistryClient(t *testing.T, cfg schemas.RegistryConfig) *schemas.Regist
 	return r
 }
 
+// evolve has the registry take a coming release's schema with one more field
+// that has a default, and refuse one whose new field has none.
+func evolve(t *testing.T, raw *sr.Client, subject, schema string) {
+	t.Helper()
+	with := func(field string) sr.Schema {
+		later := strings.Replace(schema, `{"name":"eventId",`, field+`,{"name":"eventId",`, 1)
+		if later == schema {
+			t.Fatal("the schema is not changed: the test is off")
+		}
+		return sr.Schema{Type: sr.TypeAvro, Schema: later}
+	}
+	if _, err := raw.CreateSchema(t.Context(), subject, with(`{"name":"required","type":"long"}`)); err == nil {
+		t.Error("the registry took a new field without a default")
+	}
+	if _, err := raw.CreateSchema(t.Context(), subject, with(`{"name":"optional","type":["null","long"],"default":null}`)); err != nil {
+		t.Errorf("the registry refused a new field with a default: %v", err)
+	}
+}
+
 //nolint:paralleltest,tparallel // the parts share one registry, and the last one pauses it
 func TestARealRegistry(t *testing.T) {
 	t.Parallel()
@@ -32,27 +53,42 @@ func TestARealRegistry(t *testing.T) {
 	}
 	subject := schemas.Subject("postident.status.v1")
 
-	t.Run("takes and checks our schema", func(t *testing.T) {
-		_, err := client.Check(t.Context(), subject)
-		if _, ok := errors.AsType[*schemas.NotRegisteredError](err); !ok {
-			t.Fatalf("checked an empty registry with %v, want not registered", err)
-		}
-		id, err := client.Register(t.Context(), subject)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, err := client.Register(t.Context(), subject); err != nil || again != id {
-			t.Errorf("registered again as %d, %v; want %d", again, err, id)
-		}
-		if checked, err := client.Check(t.Context(), subject); err != nil || checked != id {
-			t.Errorf("checked as %d, %v; want %d", checked, err, id)
-		}
-		for _, level := range raw.Compatibility(t.Context(), subject) {
-			if level.Err != nil || level.Level != sr.CompatFullTransitive {
-				t.Errorf("level is %v, %v; want FULL_TRANSITIVE", level.Level, level.Err)
+	for _, public := range []struct {
+		topic           string
+		register, check func(*schemas.Registry, context.Context, string) (int, error)
+		schema          func() (string, error)
+	}{
+		{"postident.status.v1", (*schemas.Registry).Register, (*schemas.Registry).Check, schemas.StatusChangedSchema},
+		{"postident.result.v1", (*schemas.Registry).RegisterResult, (*schemas.Registry).CheckResult, schemas.IdentificationResultSchema},
+	} {
+		t.Run("takes and checks our schema of "+public.topic, func(t *testing.T) {
+			subject := schemas.Subject(public.topic)
+			_, err := public.check(client, t.Context(), subject)
+			if _, ok := errors.AsType[*schemas.NotRegisteredError](err); !ok {
+				t.Fatalf("checked an empty registry with %v, want not registered", err)
 			}
-		}
-	})
+			id, err := public.register(client, t.Context(), subject)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := public.register(client, t.Context(), subject); err != nil || again != id {
+				t.Errorf("registered again as %d, %v; want %d", again, err, id)
+			}
+			if checked, err := public.check(client, t.Context(), subject); err != nil || checked != id {
+				t.Errorf("checked as %d, %v; want %d", checked, err, id)
+			}
+			for _, level := range raw.Compatibility(t.Context(), subject) {
+				if level.Err != nil || level.Level != sr.CompatFullTransitive {
+					t.Errorf("level is %v, %v; want FULL_TRANSITIVE", level.Level, level.Err)
+				}
+			}
+			text, err := public.schema()
+			if err != nil {
+				t.Fatal(err)
+			}
+			evolve(t, raw, subject, text)
+		})
+	}
 
 	t.Run("refuses our schema among foreign ones", func(t *testing.T) {
 		foreign := sr.Schema{Type: sr.TypeAvro, Schema: `{"type":"record","name":"Other","fields":[{"name":"a","type":"long"}]}`}

@@ -17,11 +17,11 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
 /**
- * Prints COUNT events of a status topic, one JSON line each.
+ * Prints COUNT events of a status or result topic, one JSON line each.
  *
  * <p>Arguments: BOOTSTRAP SCHEMA TOPIC COUNT [TIMEOUT_SECONDS]. SCHEMA is the registry's URL
- * (http://user:password@host:port/path), or, where the bridge runs without a registry, the file status_changed.avsc. Exits 1
- * when a record does not decode, 2 when fewer than COUNT came in time.
+ * (http://user:password@host:port/path), or, where the bridge runs without a registry, the file status_changed.avsc or
+ * identification_result.avsc. Exits 1 when a record does not decode, 2 when fewer than COUNT came in time.
  */
 public final class Consume {
     private static final ObjectMapper JSON = new ObjectMapper();
