@@ -315,6 +315,10 @@ func TestSchemasRegisterAndCheck(t *testing.T) {
 		{"schemas register", exitDone, "postident.status.v1-value: registered, id 1\n"},
 		{"schemas check", exitDone, "postident.status.v1-value: registered, id 1\n"},
 		{"schemas check --json", exitDone, "{\n  \"subject\": \"postident.status.v1-value\",\n  \"id\": 1\n}\n"},
+		{"schemas check --results", exitFailed, "postident.status.v1-value: registered, id 1\n" +
+			"postident.result.v1-value: not registered; run 'bridge schemas register'\n"},
+		{"schemas register --results", exitDone, "postident.status.v1-value: registered, id 1\npostident.result.v1-value: registered, id 2\n"},
+		{"schemas check --results", exitDone, "postident.status.v1-value: registered, id 1\npostident.result.v1-value: registered, id 2\n"},
 	} {
 		if got := runMain(t, environ, strings.Fields(step.args)...); got.code != step.code || got.stdout != step.stdout || got.stderr != "" {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", step.args, got.code, got.stdout, got.stderr)

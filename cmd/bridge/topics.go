@@ -26,7 +26,10 @@ func (m *Main) topicsCommand() *cobra.Command {
 		Long: `Creates the topics that the bridge needs, or compares those that are there.
 
 inbox and case-state have the same number of partitions, fixed when they are
-first created: a case's key decides its partition, so a count is never changed.`,
+first created: a case's key decides its partition, so a count is never changed.
+
+result.v1 is there for accounts with PAYLOAD=result, or where --result-retention
+is given. It holds personal data: there is no default for how long.`,
 		Example: "  bridge topics apply --replication 1\n  bridge topics check",
 		Args:    cobra.NoArgs,
 		RunE:    showHelp,
@@ -39,7 +42,8 @@ first created: a case's key decides its partition, so a count is never changed.`
 compares all of them as 'bridge topics check' does. Running it again is harmless.`,
 			Example: `  BRIDGE_KAFKA_BROKERS=kafka:9092 bridge topics apply
   bridge topics apply --partitions 24 --status-retention 87600h
-  bridge topics apply --replication 1        a single broker`,
+  bridge topics apply --result-retention 720h    results, kept for 30 days
+  bridge topics apply --replication 1            a single broker`,
 		}, applyTopics),
 		m.topicsVerb(&cobra.Command{
 			Use:   "check",
@@ -65,13 +69,14 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 	)
 	cmd.Args = cobra.NoArgs
 	cmd.Flags().Int32Var(&plan.Partitions, "partitions", 12, "partitions of inbox, case-state and dead-letter")
-	cmd.Flags().Int32Var(&plan.StatusPartitions, "status-partitions", 0, "partitions of status.v1 (default: as --partitions)")
+	cmd.Flags().Int32Var(&plan.StatusPartitions, "status-partitions", 0, "partitions of status.v1 and result.v1 (default: as --partitions)")
 	cmd.Flags().Int16Var(&plan.Replication, "replication", 3, "replicas of every partition")
 	cmd.Flags().DurationVar(&plan.StatusRetention, "status-retention", 0, "how long status.v1 keeps events (default: for ever)")
+	cmd.Flags().DurationVar(&plan.ResultRetention, "result-retention", 0, "how long result.v1 keeps results, which are personal data (no default)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if plan.Partitions < 1 || plan.StatusPartitions < 0 || plan.Replication < 1 || plan.StatusRetention < 0 {
-			return &usageError{"--partitions and --replication must be at least 1, nothing may be negative"}
+		if wrong := plan.mistake(); wrong != "" {
+			return &usageError{wrong}
 		}
 		s, warnings, err := loadSettings(m.Environ, needKafka)
 		m.warn(warnings)
@@ -85,6 +90,7 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 		ctx, cancel := context.WithTimeout(cmd.Context(), topicsTimeout)
 		defer cancel()
 		names := namesOfTopics(s.Topics.Prefix)
+		plan.ResultAccounts = s.resultAccounts()
 		var seen clusterSeen
 		results, err := withAdmin(opts, func(admin *kadm.Client) ([]topicResult, error) {
 			results, err := verb(ctx, admin, plan.specs(names), names)
@@ -158,8 +164,14 @@ func applyTopics(ctx context.Context, admin *kadm.Client, specs []topicSpec, nam
 	if err != nil {
 		return nil, err
 	}
+	create := missing(specs, names, seen)
+	for _, s := range create {
+		if s.Ask != "" {
+			return nil, &usageError{s.Ask} // before anything is created
+		}
+	}
 	created := make(map[string]bool)
-	for _, s := range missing(specs, names, seen) {
+	for _, s := range create {
 		if err := createTopic(ctx, admin, s); err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 
 // topicNames are the topics that this release uses (design: topics).
 type topicNames struct {
-	Inbox, CaseState, PollCursor, Status, DeadLetter string
+	Inbox, CaseState, PollCursor, Status, Result, DeadLetter string
 }
 
 func namesOfTopics(prefix string) topicNames {
@@ -19,6 +19,7 @@ func namesOfTopics(prefix string) topicNames {
 		CaseState:  prefix + "case-state",
 		PollCursor: prefix + "poll-cursor",
 		Status:     prefix + "status.v1",
+		Result:     prefix + "result.v1",
 		DeadLetter: prefix + "dead-letter",
 	}
 }
@@ -30,6 +31,7 @@ const (
 	exactly comparison = iota
 	atLeast            // longer or more is good too; -1 is for ever
 	atMost
+	notForEver // no topic is created with it
 )
 
 // configRule is one configuration that a topic is created with and checked for.
@@ -45,6 +47,9 @@ type topicSpec struct {
 	Partitions  int32
 	Replication int16
 	Configs     []configRule
+	// Ask is what the operator has to say before the topic can be created: the
+	// bridge has no default for it. Empty for most.
+	Ask string
 }
 
 // topicSeen is how a topic is. A configuration that the broker does not tell is
@@ -61,9 +66,40 @@ type topicPlan struct {
 	StatusPartitions int32         // of status.v1; 0 means Partitions
 	Replication      int16         // of all
 	StatusRetention  time.Duration // of status.v1; 0 means for ever
+	ResultRetention  time.Duration // of result.v1; 0 means not given
+	ResultAccounts   []string      // accounts that publish results; result.v1 is theirs
 }
 
 const day = 24 * time.Hour
+
+// payloadResult is the PAYLOAD of an account that publishes results.
+const payloadResult = "result"
+
+// resultAccounts are the clientIds of the accounts that publish results.
+func (s *settings) resultAccounts() []string {
+	var out []string
+	for _, a := range s.Accounts {
+		if a.Payload == payloadResult {
+			out = append(out, a.ClientID)
+		}
+	}
+	return out
+}
+
+// results reports whether the plan has a topic of results: for accounts that
+// publish them, or because the operator says how long it keeps them.
+func (p topicPlan) results() bool { return len(p.ResultAccounts) > 0 || p.ResultRetention > 0 }
+
+// mistake says what is wrong with the flags; empty for nothing.
+func (p topicPlan) mistake() string {
+	switch {
+	case p.Partitions < 1 || p.StatusPartitions < 0 || p.Replication < 1 || p.StatusRetention < 0:
+		return "--partitions and --replication must be at least 1, nothing may be negative"
+	case p.ResultRetention != 0 && p.ResultRetention < time.Second:
+		return "--result-retention must be at least 1s"
+	}
+	return ""
+}
 
 // specs returns the table of the design's section on topics for a plan.
 func (p topicPlan) specs(names topicNames) []topicSpec {
@@ -98,13 +134,45 @@ func (p topicPlan) specs(names topicNames) []topicSpec {
 	if status == 0 {
 		status = p.Partitions
 	}
-	return []topicSpec{
-		{names.Inbox, p.Partitions, p.Replication, deleted(7 * day)},
-		{names.CaseState, p.Partitions, p.Replication, compacted},
-		{names.PollCursor, p.Partitions, p.Replication, compacted},
-		{names.Status, status, p.Replication, deleted(p.StatusRetention)},
-		{names.DeadLetter, p.Partitions, p.Replication, deleted(30 * day)},
+	specs := []topicSpec{
+		{Name: names.Inbox, Partitions: p.Partitions, Configs: deleted(7 * day)},
+		{Name: names.CaseState, Partitions: p.Partitions, Configs: compacted},
+		{Name: names.PollCursor, Partitions: p.Partitions, Configs: compacted},
+		{Name: names.Status, Partitions: status, Configs: deleted(p.StatusRetention)},
+		{Name: names.DeadLetter, Partitions: p.Partitions, Configs: deleted(30 * day)},
 	}
+	if p.results() {
+		// As many partitions as status.v1: who joins the two by key reads both alike.
+		specs = slices.Insert(specs, 4, p.resultSpec(names.Result, status, common))
+	}
+	for i := range specs {
+		specs[i].Replication = p.Replication
+	}
+	return specs
+}
+
+// resultSpec is the topic of results: personal data, so what ends it is checked
+// as strictly as what keeps it.
+func (p topicPlan) resultSpec(name string, partitions int32, common []configRule) topicSpec {
+	s := topicSpec{Name: name, Partitions: partitions}
+	retention := configRule{"retention.ms", millis(p.ResultRetention), exactly}
+	segment := day
+	if p.ResultRetention == 0 {
+		retention = configRule{"retention.ms", "", notForEver}
+		s.Ask = fmt.Sprintf("%s holds personal data of %s: say with --result-retention for how long, such as --result-retention 720h",
+			name, strings.Join(p.ResultAccounts, ", "))
+	} else {
+		segment = min(segment, p.ResultRetention)
+	}
+	s.Configs = append([]configRule{
+		{"cleanup.policy", "delete", exactly},
+		retention,
+		{"retention.bytes", "-1", exactly},
+		// Kafka deletes whole segments: a result may outlive its retention by the
+		// time that its segment was written to.
+		{"segment.ms", millis(segment), atMost},
+	}, common...)
+	return s
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -157,6 +225,9 @@ func compareTopics(specs []topicSpec, names topicNames, seen map[string]topicSee
 		}
 		if !exists {
 			r.Differences = append(r.Differences, difference{"topic", "missing", "there"})
+			if s.Ask != "" {
+				r.Differences = append(r.Differences, difference{"--result-retention", "not given", "given to 'topics apply': results are personal data"})
+			}
 			out = append(out, r)
 			continue
 		}
@@ -191,6 +262,8 @@ func (c configRule) wanted() string {
 		return "at least " + c.Value
 	case atMost:
 		return "at most " + c.Value
+	case notForEver:
+		return "limited: give --result-retention"
 	case exactly:
 	}
 	return c.Value
@@ -202,6 +275,9 @@ func (c configRule) satisfied(value string) bool {
 		return slices.Equal(sortedList(value), sortedList(c.Value))
 	}
 	have, errHave := strconv.ParseInt(value, 10, 64)
+	if c.Rule == notForEver {
+		return errHave == nil && have >= 0
+	}
 	want, errWant := strconv.ParseInt(c.Value, 10, 64)
 	if errHave != nil || errWant != nil {
 		return false

@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // startBroker starts an in-process broker and returns it with the environment
@@ -104,6 +107,84 @@ func TestTopicsCheckFindsAWrongPartitionCount(t *testing.T) {
 	}
 	if asJSON.code != exitFailed || len(results) != 5 || len(results[1].Differences) != 3 || len(results[0].Differences) != 0 {
 		t.Errorf("json: exit %d, %+v", asJSON.code, results)
+	}
+}
+
+// A topic of personal data is created with the retention that the operator
+// gives, and with no other.
+func TestTopicsApplyWithResults(t *testing.T) {
+	t.Parallel()
+	broker, environ := startBroker(t)
+	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--result-retention", "10ms"); got.code != exitUsage ||
+		!strings.Contains(got.stderr, "--result-retention must be at least 1s") {
+		t.Errorf("10 ms: exit %d, stderr %q", got.code, got.stderr)
+	}
+	apply := []string{"topics", "apply", "--replication", "1", "--status-partitions", "3", "--result-retention", "720h"}
+	got := runMain(t, environ, apply...)
+	if got.code != exitDone || !strings.Contains(got.stdout, "postident.result.v1    3           1            created\n") {
+		t.Fatalf("apply: exit %d, stderr %q, stdout:\n%s", got.code, got.stderr, got.stdout)
+	}
+	for key, want := range map[string]string{
+		"cleanup.policy": "delete", "retention.ms": "2592000000", "retention.bytes": "-1", "segment.ms": "86400000",
+		"min.insync.replicas": "1", "unclean.leader.election.enable": "false",
+	} {
+		if v := broker.TopicInfo("postident.result.v1").Configs[key]; v == nil || *v != want {
+			t.Errorf("%s is %v, want %s", key, v, want)
+		}
+	}
+	// The topic is judged where it is spoken of, and not otherwise.
+	for _, tt := range []struct {
+		flags []string
+		want  string // in the output; empty: all is well
+	}{
+		{[]string{"--result-retention", "720h"}, ""},
+		{nil, ""},
+		{[]string{"--result-retention", "168h"}, "postident.result.v1: retention.ms is 2592000000, should be 604800000\n"},
+		{[]string{"--result-retention", "1440h"}, "postident.result.v1: retention.ms is 2592000000, should be 5184000000\n"},
+	} {
+		check := runMain(t, environ, append([]string{"topics", "check", "--replication", "1", "--status-partitions", "3"}, tt.flags...)...)
+		if (check.code == exitDone) != (tt.want == "") || !strings.Contains(check.stdout, tt.want) {
+			t.Errorf("check %v: exit %d, want %q in\n%s", tt.flags, check.code, tt.want, check.stdout)
+		}
+	}
+}
+
+// With an account that publishes results and no word on their retention, apply
+// creates nothing at all.
+func TestTopicsApplyAsksForTheRetentionOfResults(t *testing.T) {
+	t.Parallel()
+	broker, environ := startBroker(t)
+	names := namesOfTopics("postident.")
+	plan := topicPlan{Partitions: 2, Replication: 1, ResultAccounts: []string{"ONE", "TWO"}}
+	apply := func() ([]topicResult, error) {
+		seeds := kgo.SeedBrokers(strings.Split(strings.TrimPrefix(environ[0], "BRIDGE_KAFKA_BROKERS="), ",")...)
+		return withAdmin([]kgo.Opt{seeds}, func(admin *kadm.Client) ([]topicResult, error) {
+			return applyTopics(t.Context(), admin, plan.specs(names), names)
+		})
+	}
+	_, err := apply()
+	var usage *usageError
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "postident.result.v1 holds personal data of ONE, TWO: say with --result-retention") {
+		t.Errorf("%v, want to be asked for the retention", err)
+	}
+	if broker.TopicInfo(names.Inbox) != nil {
+		t.Error("topics were created")
+	}
+	// Where somebody has made the topic, with an end, nothing is to be asked.
+	if err := broker.CreateTopic(names.Result, 2, map[string]string{"cleanup.policy": "delete", "retention.ms": "1000", "segment.ms": "1000"}); err != nil {
+		t.Fatal(err)
+	}
+	results, err := apply()
+	if err != nil || countDifferences(results) > 0 || len(results) != 6 {
+		t.Errorf("%v, %+v", err, results)
+	}
+}
+
+func TestResultAccounts(t *testing.T) {
+	t.Parallel()
+	s := settings{Accounts: []accountSettings{{ClientID: "A", Payload: "status"}, {ClientID: "B", Payload: "result"}, {ClientID: "C", Payload: "result"}}}
+	if diff := cmp.Diff([]string{"B", "C"}, s.resultAccounts()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -216,6 +297,44 @@ func TestCompareTopics(t *testing.T) {
 				t.Errorf("differences (-want +got):\n%s", diff)
 			}
 		})
+	}
+	results := topicPlan{Partitions: 12, Replication: 3, ResultAccounts: []string{"A"}}
+	given := results
+	given.ResultRetention = 6 * time.Hour
+	for _, tt := range []struct {
+		name string
+		plan topicPlan
+		seen map[string]string // configurations of result.v1; nil: no such topic
+		want []string
+	}{
+		{"no results", topicPlan{Partitions: 12, Replication: 3}, map[string]string{"retention.ms": "-1"}, nil},
+		{"missing, retention given", given, nil, []string{"topic is missing, should be there"}},
+		{"missing, retention not given", results, nil, []string{
+			"topic is missing, should be there",
+			"--result-retention is not given, should be given to 'topics apply': results are personal data",
+		}},
+		{"as planned", given, map[string]string{"retention.ms": "21600000", "segment.ms": "21600000", "cleanup.policy": "delete"}, nil},
+		{"kept for longer", given, map[string]string{"retention.ms": "21600001"}, []string{"retention.ms is 21600001, should be 21600000"}},
+		{"segments that outlive the retention", given, map[string]string{"segment.ms": "604800000"}, []string{"segment.ms is 604800000, should be at most 21600000"}},
+		{"limited, retention not given", results, map[string]string{"retention.ms": "604800000", "segment.ms": "86400000"}, nil},
+		{"for ever", results, map[string]string{"retention.ms": "-1"}, []string{"retention.ms is -1, should be limited: give --result-retention"}},
+		{"for ever, though given", given, map[string]string{"retention.ms": "-1"}, []string{"retention.ms is -1, should be 21600000"}},
+		{"compacted: nothing ends", given, map[string]string{"cleanup.policy": "compact"}, []string{"cleanup.policy is compact, should be delete"}},
+	} {
+		seen := good()
+		if tt.seen != nil {
+			seen[names.Result] = topicSeen{Partitions: 12, Replication: 3, Configs: tt.seen}
+		}
+		tt.plan.StatusRetention = plan.StatusRetention
+		var got []string
+		for _, r := range compareTopics(tt.plan.specs(names), names, seen) {
+			for _, d := range r.Differences {
+				got = append(got, d.String())
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: differences (-want +got):\n%s", tt.name, diff)
+		}
 	}
 	if got := (topicPlan{Partitions: 1, Replication: 1, StatusRetention: time.Hour}).specs(names)[3].Configs[1].Value; got != "3600000" {
 		t.Errorf("--status-retention 1h: retention.ms %s", got)

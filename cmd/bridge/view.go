@@ -145,7 +145,7 @@ func colourOf(s shownEvent) string {
 			return green
 		}
 		return red
-	case schemas.StatusTypeProgress, schemas.StatusTypeUnknown:
+	case schemas.StatusTypeProgress, schemas.StatusTypeRecordsAvailable, schemas.StatusTypeUnknown:
 	}
 	return plainText
 }
