@@ -22,22 +22,31 @@ import (
 // write brings the generated tables up to date instead of comparing them:
 //
 //	go test ./docs -write
-var write = flag.Bool("write", false, "write the generated tables of events.md")
+var write = flag.Bool("write", false, "write the generated tables of events.md and results.md")
 
-// The tables of events.md say what the schema and the status model say.
-func TestEventsPageHoldsTheTables(t *testing.T) {
+// The tables of the pages say what the schemas and the status model say.
+func TestEventPagesHoldTheTables(t *testing.T) {
 	t.Parallel()
-	text := readFile(t, "events.md")
-	for name, table := range map[string]string{
-		"fields":       fieldTable(t),
-		"enums":        enumTable(t),
+	checkTables(t, "events.md", map[string]string{
+		"fields":       fieldTable(t, schemas.StatusChangedSchema),
+		"enums":        enumTable(t, schemas.StatusChangedSchema),
 		"status types": statusTypeTable(t),
-	} {
+	})
+	checkTables(t, "results.md", map[string]string{
+		"fields": fieldTable(t, schemas.IdentificationResultSchema),
+		"enums":  enumTable(t, schemas.IdentificationResultSchema),
+	})
+}
+
+func checkTables(t *testing.T, page string, tables map[string]string) {
+	t.Helper()
+	text := readFile(t, page)
+	for name, table := range tables {
 		begin, end := "<!-- generated: "+name+" -->\n", "<!-- end: "+name+" -->\n"
 		before, rest, ok := strings.Cut(text, begin)
 		have, after, ok2 := strings.Cut(rest, end)
 		if !ok || !ok2 {
-			t.Errorf("events.md has no %q, or it does not end", strings.TrimSpace(begin))
+			t.Errorf("%s has no %q, or it does not end", page, strings.TrimSpace(begin))
 			continue
 		}
 		table = "\n" + table + "\n"
@@ -46,11 +55,11 @@ func TestEventsPageHoldsTheTables(t *testing.T) {
 			continue
 		}
 		if diff := cmp.Diff(table, have); diff != "" {
-			t.Errorf("table of %s: run go test ./docs -write (-want +have):\n%s", name, diff)
+			t.Errorf("%s, table of %s: run go test ./docs -write (-want +have):\n%s", page, name, diff)
 		}
 	}
 	if *write {
-		if err := os.WriteFile("events.md", []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,11 +84,11 @@ type avroType struct {
 	Default string          `json:"default"`
 }
 
-// walk calls visit for every field of the status schema, with its path, the
-// name of its type, and the enum that it has, if any.
-func walk(t *testing.T, visit func(path, kind, doc string, enum *avroType)) {
+// walk calls visit for every field of a schema, with its path, the name of its
+// type, and the enum that it has, if any.
+func walk(t *testing.T, schema func() (string, error), visit func(path, kind, doc string, enum *avroType)) {
 	t.Helper()
-	text, err := schemas.StatusChangedSchema()
+	text, err := schema()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +147,11 @@ func walk(t *testing.T, visit func(path, kind, doc string, enum *avroType)) {
 	fields("", record.Fields)
 }
 
-func fieldTable(t *testing.T) string {
+func fieldTable(t *testing.T, schema func() (string, error)) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
-	walk(t, func(path, kind, doc string, enum *avroType) {
+	walk(t, schema, func(path, kind, doc string, enum *avroType) {
 		if enum != nil {
 			kind = strings.Replace(kind, enum.Name, "["+enum.Name+"](#enums)", 1)
 		}
@@ -151,12 +160,12 @@ func fieldTable(t *testing.T) string {
 	return b.String()
 }
 
-func enumTable(t *testing.T) string {
+func enumTable(t *testing.T, schema func() (string, error)) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("| enum | symbols | meaning |\n|---|---|---|\n")
 	seen := make(map[string]bool)
-	walk(t, func(_, _, _ string, enum *avroType) {
+	walk(t, schema, func(_, _, _ string, enum *avroType) {
 		if enum == nil || seen[enum.Name] {
 			return
 		}
@@ -221,7 +230,7 @@ func TestReadmeExampleHasTheSchemasFields(t *testing.T) {
 	}
 	var want []string
 	nullable := make(map[string]bool)
-	walk(t, func(path, kind, _ string, _ *avroType) {
+	walk(t, schemas.StatusChangedSchema, func(path, kind, _ string, _ *avroType) {
 		want = append(want, path)
 		nullable[path] = strings.HasSuffix(kind, " or null")
 	})
