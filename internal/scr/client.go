@@ -31,6 +31,7 @@ type Client struct {
 	allowRSA15 bool
 	single     limits
 	many       limits // of lists, and of what is about many cases
+	whole      limits // of results with the content of records
 	now        func() time.Time
 	lock       lock
 	telemetry  telemetry
@@ -62,6 +63,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		allowRSA15: cfg.AllowRSA15,
 		single:     limits{cmp.Or(cfg.MaxBodyBytes, DefaultMaxBodyBytes), cmp.Or(cfg.Timeout, DefaultTimeout)},
 		many:       limits{cmp.Or(cfg.MaxListBytes, DefaultMaxListBytes), cmp.Or(cfg.ListTimeout, DefaultListTimeout)},
+		whole:      limits{cmp.Or(cfg.MaxResultBytes, DefaultMaxResultBytes), cmp.Or(cfg.ResultTimeout, DefaultResultTimeout)},
 		now:        cfg.Now,
 		lock:       lock{pause: cmp.Or(cfg.LockFor, DefaultLockFor)},
 

@@ -60,6 +60,14 @@ const (
 	DefaultListTimeout  = time.Minute
 )
 
+// Limits of a read of a result where ClientConfig leaves them zero. A PDF of 20 MB
+// and six images of 2 MB are 43 MB in base64 and, in a JWE, 57 MB; DefaultMaxResultBytes
+// leaves twice that. DefaultResultTimeout lets 57 MB come over a line of 500 kB/s.
+const (
+	DefaultMaxResultBytes = 128 << 20
+	DefaultResultTimeout  = 2 * time.Minute
+)
+
 // maxMaxBodyBytes is beyond any answer.
 const maxMaxBodyBytes = 1 << 30
 
@@ -98,6 +106,10 @@ type ClientConfig struct {
 	// list, and archiving. Zero means DefaultMaxListBytes and DefaultListTimeout.
 	MaxListBytes int64
 	ListTimeout  time.Duration
+	// MaxResultBytes and ResultTimeout are the same for a result, which can hold the
+	// content of records. Zero means DefaultMaxResultBytes and DefaultResultTimeout.
+	MaxResultBytes int64
+	ResultTimeout  time.Duration
 	// LockFor is how long the client sends nothing once its credentials were
 	// refused: meanwhile every call ends at once with an *UnauthorisedError. Then
 	// one request goes out at a time, at most one in that time, until one is
@@ -155,8 +167,10 @@ func (c ClientConfig) validate() error {
 	check(c.Key == nil || c.DataPassword != "", "data password: missing, and a key is set")
 	check(c.MaxBodyBytes >= 0 && c.MaxBodyBytes <= maxMaxBodyBytes, "body limit: want 0 to 1 GiB")
 	check(c.MaxListBytes >= 0 && c.MaxListBytes <= maxMaxBodyBytes, "body limit of lists: want 0 to 1 GiB")
+	check(c.MaxResultBytes >= 0 && c.MaxResultBytes <= maxMaxBodyBytes, "body limit of results: want 0 to 1 GiB")
 	check(c.Timeout >= 0, "timeout: negative")
 	check(c.ListTimeout >= 0, "timeout of lists: negative")
+	check(c.ResultTimeout >= 0, "timeout of results: negative")
 	return errors.Join(errs...)
 }
 

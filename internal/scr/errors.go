@@ -54,6 +54,7 @@ const (
 	RejectedDecrypt   = "decrypt"    // JWE that our key does not open, or truncated
 	RejectedJSON      = "json"       // not JSON, or not the JSON of a case or a list
 	RejectedCase      = "case"       // a case without identity, or another case than asked for
+	RejectedRequest   = "request"    // a question that the account cannot ask: nothing was sent
 )
 
 // RejectedError is an answer that cannot be read, or a question that cannot be

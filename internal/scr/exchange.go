@@ -112,14 +112,16 @@ func readBody(res *http.Response, limit int64, buf *bytes.Buffer) ([]byte, error
 		return nil, tooLarge
 	}
 	buf.Reset()
+	body := io.LimitReader(res.Body, limit+1)
 	if res.ContentLength > 0 {
 		buf.Grow(int(res.ContentLength) + bytes.MinRead) // else ReadFrom doubles it to find the end
-	}
-	n, err := buf.ReadFrom(io.LimitReader(res.Body, limit+1))
-	if err != nil {
+		if _, err := buf.ReadFrom(body); err != nil {
+			return nil, err
+		}
+	} else if err := readPieces(body, buf); err != nil {
 		return nil, err
 	}
-	if n > limit {
+	if int64(buf.Len()) > limit {
 		return nil, tooLarge
 	}
 	return buf.Bytes(), nil

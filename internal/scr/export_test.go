@@ -7,10 +7,11 @@ import (
 
 // Inner parts that the external tests look at.
 var (
-	Decrypt    = decrypt
-	RetryAfter = retryAfter
-	StatusJSON = statusModelJSON
-	ParseModel = parseStatusModel
+	Decrypt      = decrypt
+	DecryptLarge = decryptLarge
+	RetryAfter   = retryAfter
+	StatusJSON   = statusModelJSON
+	ParseModel   = parseStatusModel
 
 	PlainWebhook = plainWebhook
 	AnyWebhook   = anyWebhook
@@ -30,9 +31,10 @@ var (
 	AnyCase   = anyCase
 	ParseList = parseList
 
-	UnknownFields = unknownFields
-	FieldsOfCase  = fieldsOfCase
-	WireCase      = reflect.TypeFor[wireCase]()
+	UnknownFields   = unknownFields
+	ObjectsOfResult = objectsOfResult
+	FieldsOfCase    = fieldsOfCase
+	WireCase        = reflect.TypeFor[wireCase]()
 
 	PublicOf = func(k *Key) crypto.PublicKey { return k.private.Public() }
 )

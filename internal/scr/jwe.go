@@ -86,18 +86,11 @@ func hasForeignToJWE(body []byte) bool {
 // long. Its error is a *RejectedError without HTTP status; it names alg and enc
 // and quotes nothing else.
 func decrypt(body []byte, key *Key, allowRSA15 bool, limit int64) ([]byte, error) {
-	header, err := parseHeader(body)
+	header, err := checkHeader(body, allowRSA15)
 	if err != nil {
-		return nil, &RejectedError{Reason: RejectedDecrypt, Err: err}
+		return nil, err
 	}
-	reject := func(reason string, err error) error {
-		return &RejectedError{Reason: reason, Alg: printable(header.Alg), Enc: printable(header.Enc), Err: err}
-	}
-	algs := keyAlgorithms(allowRSA15)
-	if !slices.Contains(algs, jose.KeyAlgorithm(header.Alg)) ||
-		!slices.Contains(contentEncryptions, jose.ContentEncryption(header.Enc)) {
-		return nil, reject(RejectedAlgorithm, nil)
-	}
+	reject, algs := header.reject, keyAlgorithms(allowRSA15)
 	if header.Zip != "" && int64(len(body)) > limit/maxInflation {
 		return nil, reject(RejectedTooLarge, errCompressed)
 	}
@@ -122,6 +115,25 @@ type jweHeader struct {
 	Alg string `json:"alg"`
 	Enc string `json:"enc"`
 	Zip string `json:"zip"`
+	// Crit is what nobody may ignore; we know no such extension.
+	Crit json.RawMessage `json:"crit"`
+}
+
+func (h jweHeader) reject(reason string, err error) error {
+	return &RejectedError{Reason: reason, Alg: printable(h.Alg), Enc: printable(h.Enc), Err: err}
+}
+
+// checkHeader gives the header of a JWE whose algorithms are taken.
+func checkHeader(body []byte, allowRSA15 bool) (jweHeader, error) {
+	header, err := parseHeader(body)
+	if err != nil {
+		return jweHeader{}, &RejectedError{Reason: RejectedDecrypt, Err: err}
+	}
+	if !slices.Contains(keyAlgorithms(allowRSA15), jose.KeyAlgorithm(header.Alg)) ||
+		!slices.Contains(contentEncryptions, jose.ContentEncryption(header.Enc)) {
+		return jweHeader{}, header.reject(RejectedAlgorithm, nil)
+	}
+	return header, nil
 }
 
 func parseHeader(body []byte) (jweHeader, error) {

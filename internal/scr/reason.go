@@ -10,7 +10,7 @@ import (
 // Reason is the kind of an error of Client as one word of a small set, fit for a
 // metric's label and for a header: "unauthorised", "rate_limited",
 // "server_error", "timeout", "connection", "not_found", "rejected_" with the
-// reason of a RejectedError, "interrupted" for the caller's own end, and
+// reason of a RejectedError, "malformed_content", "interrupted" for the caller's own end, and
 // "internal" for any other error.
 func Reason(err error) string {
 	var (
@@ -18,10 +18,13 @@ func Reason(err error) string {
 		unavailable  *UnavailableError
 		notYet       *NotYetError
 		rejected     *RejectedError
+		content      *ContentError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.As(err, &content):
+		return "malformed_content"
 	case errors.As(err, &unauthorised):
 		return "unauthorised"
 	case errors.As(err, &unavailable):
@@ -52,7 +55,7 @@ func (e *UnavailableError) reason() string {
 // label keeps the label bounded whatever the reason may say one day.
 func (e *RejectedError) label() string {
 	switch e.Reason {
-	case RejectedStatus, RejectedTooLarge, RejectedPlain, RejectedAlgorithm, RejectedDecrypt, RejectedJSON, RejectedCase:
+	case RejectedStatus, RejectedTooLarge, RejectedPlain, RejectedAlgorithm, RejectedDecrypt, RejectedJSON, RejectedCase, RejectedRequest:
 		return "rejected_" + e.Reason
 	default:
 		return "rejected"

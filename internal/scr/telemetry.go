@@ -30,6 +30,7 @@ type telemetry struct {
 	scheme   attribute.KeyValue
 	duration httpconv.ClientRequestDuration
 	unknown  *unknownCounter
+	dropped  metric.Int64Counter
 }
 
 // route is one operation of the API as an account calls it.
@@ -67,12 +68,18 @@ func newTelemetry(cfg ClientConfig, base *url.URL) (telemetry, error) {
 	if err != nil {
 		return telemetry{}, fmt.Errorf("make instrument: %w", err)
 	}
+	dropped, err := meter.Int64Counter("postident.api.dropped_fields", metric.WithUnit("{field}"),
+		metric.WithDescription("Fields of results that the API sent and the bridge drops although it knows them, by account, regulatory class, field and reason."))
+	if err != nil {
+		return telemetry{}, fmt.Errorf("make instrument: %w", err)
+	}
 	return telemetry{
 		tracer:   tracer,
 		address:  base.Hostname(),
 		port:     portOf(base),
 		scheme:   semconv.URLScheme(base.Scheme),
 		duration: duration,
+		dropped:  dropped,
 		unknown: &unknownCounter{
 			counter:  unknown,
 			clientID: attribute.String("client_id", cfg.ClientID),
@@ -119,6 +126,25 @@ func (t telemetry) record(ctx context.Context, span trace.Span, r *route, status
 	t.duration.Record(ctx, took.Seconds(), r.method, t.address, t.port, attrs...)
 }
 
+// drop counts what an answer has and its result has not: unknown fields by path, each
+// once an answer, the others by field.
+func (t telemetry) drop(ctx context.Context, c RegulatoryClass, dropped []Dropped) {
+	var unknown []string
+	for _, d := range dropped {
+		if d.Reason == DroppedUnknown {
+			unknown = append(unknown, d.Path)
+			continue
+		}
+		field := d.Field
+		if field == "" {
+			field = string(DroppedUnknown)
+		}
+		t.dropped.Add(ctx, int64(d.Count), metric.WithAttributes(t.unknown.clientID,
+			attribute.String("regulatory_class", string(c)), attribute.String("field", field), attribute.String("reason", string(d.Reason))))
+	}
+	t.unknown.count(ctx, unknown)
+}
+
 // endWith marks the span as failed.
 func endWith(span trace.Span, err error) {
 	kind := errorType(err)
@@ -134,8 +160,11 @@ func errorType(err error) string {
 		notYet       *NotYetError
 		unauthorised *UnauthorisedError
 		rejected     *RejectedError
+		content      *ContentError
 	)
 	switch {
+	case errors.As(err, &content):
+		return "content"
 	case errors.As(err, &notYet):
 		return strconv.Itoa(http.StatusNotFound)
 	case errors.As(err, &unauthorised):
