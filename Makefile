@@ -18,6 +18,7 @@ KILLS ?= 30
 BROKERS ?= 1
 KAFKA_PORT ?= 9092
 REGISTRY_PORT ?= 8081
+S3_PORT ?= 7070
 TESTFLAGS ?=
 PKG ?= ./...
 PROOFS := TestSweepsAlone.*|TestMissedWebhooksAreThose.*|TestCrowdedWindows|TestLockedAccountIsLeftAlone|TestQuietAccount.*
@@ -129,10 +130,21 @@ registry-down: ## Stop it and forget its data.
 	tools/registry down .cache/registry
 	rm -rf .cache/registry
 
+.PHONY: s3-up
+s3-up: ## Start a real S3 server with a bucket "records" on loopback (S3_PORT); prints its endpoint.
+	@tools/s3 up .cache/s3 $(S3_PORT)
+	@tools/s3 bucket .cache/s3 records
+
+.PHONY: s3-down
+s3-down: ## Stop it and forget its data.
+	tools/s3 down .cache/s3
+	rm -rf .cache/s3
+
 .PHONY: clean
 clean: ## Stop what was started and remove what was built.
 	@[ ! -d .cache/kafka ] || $(MAKE) --no-print-directory kafka-down
 	@[ ! -d .cache/registry ] || $(MAKE) --no-print-directory registry-down
+	@[ ! -d .cache/s3 ] || $(MAKE) --no-print-directory s3-down
 	rm -rf bin .cache cover.out
 
 # The build tools are pinned in tools/go.mod, so that go.mod holds only what the bridge needs.

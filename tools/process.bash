@@ -1,4 +1,4 @@
-# Sourced by kafka, registry and consumers/run. One process per directory, known by DIR/pid, and signalled only while its
+# Sourced by kafka, registry, s3 and consumers/run. One process per directory, known by DIR/pid, and signalled only while its
 # command line names DIR: a pid file may be left over from before a reboot, and its number be someone else's by now.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/postident-bridge

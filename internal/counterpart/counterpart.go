@@ -21,6 +21,7 @@ import (
 const (
 	reportKafka     = "kafka"
 	reportRegistry  = "registry"
+	reportS3        = "s3"
 	reportConsumers = "consumers"
 )
 

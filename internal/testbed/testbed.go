@@ -1,6 +1,6 @@
 // Package testbed runs what the bridge meets in production and does not share
-// code with, as processes on loopback: Apache Kafka brokers and a schema
-// registry. The lab and the benchmarks use it as it is, tests through package
+// code with, as processes on loopback: Apache Kafka brokers, a schema registry
+// and an S3 server. The lab and the benchmarks use it as it is, tests through package
 // counterpart. It drives the scripts in tools, which people use as well, so it
 // works inside the module's tree only.
 package testbed
