@@ -1,12 +1,14 @@
 package scrsim
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -35,9 +37,12 @@ type call struct {
 	acct   *account
 	cred   Credential
 	status bool // give status data only
+
+	distortion // of what the answer gives
 }
 
-// reply is what an operation answers before it is encoded.
+// reply is what an operation answers before it is encoded. A body that is not
+// rawJSON or pieces is encoded as JSON.
 type reply struct {
 	code   int
 	body   any
@@ -108,6 +113,7 @@ func (s *Simulator) serve(op operation) http.HandlerFunc {
 			return
 		}
 		fault, faults := s.drawAnswerFault(acct)
+		c.distortion = s.drawDistortion(faults)
 		if s.preempt(w, r, fault, faults) {
 			return
 		}
@@ -138,25 +144,30 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op o
 	}
 	maps.Copy(w.Header(), rep.header)
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header().Set("Content-Length", strconv.FormatInt(body.size, 10))
 	w.WriteHeader(rep.code)
 	if fault == faultCut {
-		_, _ = w.Write(body[:len(body)/2]) //nolint:gosec // JSON or JWE, never HTML
+		_ = body.first(body.size / 2).writeTo(w)
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler) // the server then breaks the connection
 	}
-	if !s.written(r.Context(), w, body) {
+	out := io.Writer(w)
+	if p, ok := rep.body.(pieces); ok && p.hasFiles() && c.slowBy > 0 {
+		out = &pacedWriter{ctx: r.Context(), w: w, size: body.size, over: c.slowBy}
+	}
+	if !s.written(r.Context(), w, out, body) {
 		return
 	}
-	if fault == faultNone || fault == faultSlow {
+	if (fault == faultNone || fault == faultSlow) && !c.badBase64 {
 		s.markSeen(rep, op.list)
 	}
 }
 
 // written writes body through to the connection and reports whether all of it
 // went out to someone who still waits.
-func (*Simulator) written(ctx context.Context, w http.ResponseWriter, body []byte) bool {
-	if _, err := w.Write(body); err != nil { //nolint:gosec // JSON or JWE, never HTML
+func (*Simulator) written(ctx context.Context, w http.ResponseWriter, out io.Writer, body outgoing) bool {
+	buffered := bufio.NewWriterSize(out, 1<<16)
+	if body.writeTo(buffered) != nil || buffered.Flush() != nil {
 		return false
 	}
 	err := http.NewResponseController(w).Flush()
@@ -244,11 +255,18 @@ func effective(fault answerFault, to *recipient) answerFault {
 }
 
 // encode writes body as JSON and encrypts it, unless a fault has it otherwise.
-func encode(body any, to *recipient, wire Wire, fault answerFault) (out []byte, contentType string, err error) {
-	if raw, ok := body.(rawJSON); ok {
-		out = raw
-	} else if out, err = marshal(body); err != nil {
-		return nil, "", err
+func encode(body any, to *recipient, wire Wire, fault answerFault) (out outgoing, contentType string, err error) {
+	switch body := body.(type) {
+	case rawJSON:
+		out = ready(body)
+	case pieces:
+		out = body.out()
+	default:
+		text, err := marshal(body)
+		if err != nil {
+			return outgoing{}, "", err
+		}
+		out = ready(text)
 	}
 	contentType = "application/json;charset=UTF-8"
 	if to != nil && fault != faultPlainJSON {
@@ -256,16 +274,18 @@ func encode(body any, to *recipient, wire Wire, fault answerFault) (out []byte, 
 		if fault == faultWrongAlg {
 			sealFor.alg = wrongAlg
 		}
-		if out, err = seal(out, sealFor, wire.Enc); err != nil {
-			return nil, "", err
+		jwe, err := seal(out, sealFor, wire.Enc)
+		if err != nil {
+			return outgoing{}, "", err
 		}
 		contentType = wire.JWEContentType
 		if fault == faultWrongKey {
-			out = rekey(out)
+			jwe.rekey()
 		}
+		out = jwe.out()
 	}
 	if fault == faultTruncated {
-		out = out[:len(out)*2/3]
+		out = out.first(out.size * 2 / 3)
 	}
 	return out, contentType, nil
 }
@@ -283,10 +303,6 @@ func marshal(v any) ([]byte, error) {
 
 // getCase is guide 7.4: one case, with all identifications or the primary one.
 func (s *Simulator) getCase(r *http.Request, c *call, all bool) (reply, error) {
-	v, old := s.find(c.acct, r.PathValue("caseId"), time.Now())
-	if v == nil && old.history == nil {
-		return reply{}, refuse(http.StatusNotFound, "caseId", "case not found")
-	}
 	pdf, err := boolParam(r, "includeResultPdf", false)
 	if err != nil {
 		return reply{}, err
@@ -295,20 +311,49 @@ func (s *Simulator) getCase(r *http.Request, c *call, all bool) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	o := rendering{all: all, status: c.status, pdf: pdf, binary: binary}
-	if old.history != nil {
-		return reply{code: http.StatusOK, body: rawJSON(old.appendTo(nil, o)), past: []past{old}}, nil
+	o := rendering{all: all, status: c.status, pdf: pdf, binary: binary, distortion: c.distortion}
+	v, old := s.find(c.acct, r.PathValue("caseId"), time.Now(), o)
+	rep := reply{code: http.StatusOK}
+	switch {
+	case v != nil:
+		rep.shown = v.shownChanges(all)
+	case old.history == nil:
+		return reply{}, refuse(http.StatusNotFound, "caseId", "case not found")
+	case !old.Results:
+		rep.body, rep.past = rawJSON(old.appendTo(nil, o)), []past{old}
+		return rep, nil
+	default:
+		rep.past = []past{old}
+		v = new(old.view())
 	}
-	return reply{code: http.StatusOK, body: v.render(o), shown: v.shownChanges(all)}, nil
+	if o.status || !o.binary {
+		rep.body = v.render(o)
+		return rep, nil
+	}
+	body, err := marshalPieces(v.render(o), c.acct.Wire.DocumentDataFirst)
+	if err != nil {
+		return reply{}, err
+	}
+	if o.badBase64 {
+		body.spoil()
+	}
+	rep.body = body
+	return rep, nil
 }
 
 // find takes a case as a single read shows it now: one that walks, or one of a
 // history, or neither.
-func (s *Simulator) find(acct *account, caseID string, now time.Time) (*view, past) {
+func (s *Simulator) find(acct *account, caseID string, now time.Time, o rendering) (*view, past) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.cases[caseID]; c != nil && c.acct == acct {
-		return c.read(now), past{}
+		v := c.read(now)
+		if v == nil || !o.pdf || o.status {
+			return v, past{}
+		}
+		shown := *v // v may be kept to be shown again
+		shown.pdfLate = c.latePDF(now)
+		return &shown, past{}
 	}
 	if h, i := s.inHistory(caseID); h != nil && h.acct == acct && i >= h.firstKept(s.clock.at(now)) {
 		return nil, h.at(i)

@@ -38,6 +38,8 @@ type simCase struct {
 	notYetUntil time.Time // real
 	staleReads  int
 	staleUntil  time.Time // real
+	pdfReads    int       // that do not get the result PDF yet
+	pdfUntil    time.Time // real
 
 	walk *walk // nil: advanced by hand
 }
@@ -82,6 +84,7 @@ type view struct {
 	idents     []ident
 	primary    int // index into idents, -1 without one
 	caseChange int
+	pdfLate    pdfState
 }
 
 func (c *simCase) view() view {

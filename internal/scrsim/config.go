@@ -76,6 +76,11 @@ type Account struct {
 	Encryption Encryption `json:"encryption,omitempty"`
 	Webhook    Webhook    `json:"webhook,omitzero"`
 	Wire       Wire       `json:"wire,omitzero"`
+	// Records says which records cases of the account have, and how large.
+	Records Records `json:"records,omitzero"`
+	// DrivingLicence has method photo check the driving licence whatever the class;
+	// class Mobility always does (guide 8.6.7).
+	DrivingLicence bool `json:"drivingLicence,omitempty"`
 	// Validity is the simulated time in which a case can be finished; 0 means 90
 	// days. An open case is closed when it ends.
 	Validity Duration `json:"validity,omitempty"`
@@ -133,52 +138,6 @@ type Webhook struct {
 	// nobody named a URL.
 	NoOffline bool `json:"noOffline,omitempty"`
 }
-
-// Wire holds the switches for what the guide leaves open or contradicts.
-type Wire struct {
-	// Alg answers a read without x-scr-alg; "" means RSA-OAEP-256 (facts 1.5).
-	Alg jose.KeyAlgorithm `json:"alg,omitempty"`
-	// Enc is the content encryption; "" means A256GCM (facts 1.6).
-	Enc jose.ContentEncryption `json:"enc,omitempty"`
-	// JWEContentType is the Content-Type of an encrypted answer; "" means
-	// application/json (facts 1.11).
-	JWEContentType string `json:"jweContentType,omitempty"`
-	// KeyRefusal is the status for a missing or wrong key, hash or alg; 0 means
-	// 400 (facts 1.13).
-	KeyRefusal int `json:"keyRefusal,omitempty"`
-	// PartnerRefusal is the status for a partner who asks for results; 0 means
-	// 403.
-	PartnerRefusal int `json:"partnerRefusal,omitempty"`
-	// PartnerFullList answers a partner's /cases/full with status data instead of
-	// refusing it (facts C15).
-	PartnerFullList bool `json:"partnerFullList,omitempty"`
-	// ContactDataResult uses the name of guide 8.2 for contactData (facts C1).
-	ContactDataResult bool `json:"contactDataResult,omitempty"`
-	// StatusIdentifications gives the primary identification of a status answer
-	// as an array, as the sample of 7.4.2 does (facts C2).
-	StatusIdentifications bool `json:"statusIdentifications,omitempty"`
-	// LegacyEmpty writes empty fields as {}, "" or null instead of leaving them
-	// out, as before release 17.0 (facts C4).
-	LegacyEmpty bool `json:"legacyEmpty,omitempty"`
-	// StrictPlus refuses a raw + in a date instead of reading it as one (facts
-	// C12).
-	StrictPlus bool `json:"strictPlus,omitempty"`
-	// Bounds says which bounds of a list window belong to it; "" means the lower
-	// one (facts 8.4).
-	Bounds Bounds `json:"bounds,omitempty"`
-	// ArchiveModifies lets archiving change a case's modified (facts 8.4).
-	ArchiveModifies bool `json:"archiveModifies,omitempty"`
-}
-
-// Bounds names the bounds of a window (…From, …Until) that belong to it.
-type Bounds string
-
-// The bounds of a list window, of which the guide says nothing.
-const (
-	BoundsLower Bounds = "lower"
-	BoundsBoth  Bounds = "both"
-	BoundsNone  Bounds = "none"
-)
 
 // Pacing says how a case walks by itself. All durations are real time.
 type Pacing struct {
@@ -280,6 +239,9 @@ func (a Account) withDefaults() Account {
 	setDefault(&a.Wire.KeyRefusal, http.StatusBadRequest)
 	setDefault(&a.Wire.PartnerRefusal, http.StatusForbidden)
 	setDefault(&a.Wire.Bounds, BoundsLower)
+	small := SmallRecords()
+	setDefault(&a.Records.PDF, small.PDF)
+	setDefault(&a.Records.Image, small.Image)
 	return a
 }
 
@@ -358,6 +320,10 @@ func (a Account) checkChoices() []error {
 	if !slices.Contains(contentEncryptions, a.Wire.Enc) {
 		errs = append(errs, fmt.Errorf("enc: %q is not supported", a.Wire.Enc))
 	}
+	if !(a.Wire.UnknownFields >= 0 && a.Wire.UnknownFields <= 1) {
+		errs = append(errs, fmt.Errorf("unknown fields: %v is not from 0 to 1", a.Wire.UnknownFields))
+	}
+	errs = append(errs, a.Records.check()...)
 	for _, t := range a.Webhook.Types {
 		if !slices.Contains([]scr.StatusType{scr.Notification, scr.Preliminary, scr.Final, scr.Cancelled}, t) {
 			errs = append(errs, fmt.Errorf("webhook types: %q is none of the guide", t))

@@ -35,6 +35,20 @@ func (s *Simulator) controlRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sim/v1/canaries", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, s.Canaries())
 	})
+	mux.HandleFunc("GET /sim/v1/canaries/forbidden", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, ForbiddenCanaries())
+	})
+	mux.HandleFunc("GET /sim/v1/cases/{caseId}/records", s.onCase(func(id string) (any, error) { return s.Records(id) }))
+	mux.HandleFunc("GET /sim/v1/cases/{caseId}/answer", s.onCase(func(id string) (any, error) { return s.Answer(id) }))
+	mux.HandleFunc("GET /sim/v1/records", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		e := json.NewEncoder(w)
+		for record := range s.AllRecords() {
+			if e.Encode(record) != nil {
+				return // the reader has gone
+			}
+		}
+	})
 	mux.HandleFunc("GET /sim/v1/truth", jsonLines(s.Truth))
 	mux.HandleFunc("GET /sim/v1/attempts", jsonLines(s.Attempts))
 	mux.HandleFunc("GET /sim/v1/traces", jsonLines(s.Traces))

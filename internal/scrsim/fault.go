@@ -54,6 +54,28 @@ type FaultSet struct {
 	StaleReads int      `json:"staleReads,omitempty"`
 	StaleFor   Duration `json:"staleFor,omitempty"`
 
+	// The faults of results and records do not exclude each other, nor those
+	// above. Each befalls answers with the field or the record in question.
+
+	// Forbidden sends what the account's class or the method must not have, too, as
+	// Wire.Forbidden does always.
+	Forbidden float64 `json:"forbidden,omitempty"`
+	// PDFLate leaves the result PDF of a case out after its identification has
+	// become final, or in every other case its documentData: from the next
+	// PDFLateReads single reads that ask for it, and for PDFLateFor.
+	PDFLate      float64  `json:"pdfLate,omitempty"`
+	PDFLateReads int      `json:"pdfLateReads,omitempty"`
+	PDFLateFor   Duration `json:"pdfLateFor,omitempty"`
+	// ChangedRecords gives records other content than before, of the same size.
+	ChangedRecords float64 `json:"changedRecords,omitempty"`
+	// BadBase64 puts a character that base64 has not into the first record's
+	// documentData. An answer with this fault counts as faulted, see Change.Seen.
+	BadBase64 float64 `json:"badBase64,omitempty"`
+	// SlowRecords writes an answer with content of records so slowly that it takes
+	// SlowRecordsBy.
+	SlowRecords   float64  `json:"slowRecords,omitempty"`
+	SlowRecordsBy Duration `json:"slowRecordsBy,omitempty"`
+
 	// HookLost never sends the webhook.
 	HookLost float64 `json:"hookLost,omitempty"`
 	// HookDoubled sends it twice at once.
@@ -106,6 +128,11 @@ func (f FaultSet) hooks() []float64 {
 
 func (f FaultSet) visibility() []float64 { return []float64{f.NotYet, f.Stale} }
 
+// alone are those that exclude no other.
+func (f FaultSet) alone() []float64 {
+	return []float64{f.Forbidden, f.PDFLate, f.ChangedRecords, f.BadBase64, f.SlowRecords}
+}
+
 // pick maps a draw of [0,1) to one more than the index of the fault it hits, 0
 // when it hits none.
 func pick(draw float64, probabilities []float64) int {
@@ -128,7 +155,11 @@ func (f FaultSet) hook(rng *rand.Rand) hookFault { return hookFault(pick(rng.Flo
 
 func (f FaultSet) check() error {
 	var errs []error
-	for _, group := range [][]float64{f.answers(), f.hooks(), f.visibility()} {
+	groups := [][]float64{f.answers(), f.hooks(), f.visibility()}
+	for _, p := range f.alone() {
+		groups = append(groups, []float64{p})
+	}
+	for _, group := range groups {
 		var sum float64
 		for _, p := range group {
 			if !(p >= 0 && p <= 1) {
@@ -141,12 +172,12 @@ func (f FaultSet) check() error {
 		}
 	}
 	errs = append(errs, f.checkEffects()...)
-	for _, d := range []Duration{f.RetryAfter, f.SlowBy, f.NotYetFor, f.StaleFor, f.HookLateBy} {
+	for _, d := range []Duration{f.RetryAfter, f.SlowBy, f.NotYetFor, f.StaleFor, f.HookLateBy, f.PDFLateFor, f.SlowRecordsBy} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("duration %v is negative", time.Duration(d)))
 		}
 	}
-	if f.NotYetReads < 0 || f.StaleReads < 0 {
+	if f.NotYetReads < 0 || f.StaleReads < 0 || f.PDFLateReads < 0 {
 		errs = append(errs, errors.New("reads must not be negative"))
 	}
 	if s := f.ServerErrorStatus; s != 0 && (s < http.StatusInternalServerError || s > 599) {
@@ -166,6 +197,8 @@ func (f FaultSet) checkEffects() []error {
 		{f.Slow > 0, f.SlowBy > 0, "slow needs slowBy"},
 		{f.NotYet > 0, f.NotYetReads > 0 || f.NotYetFor > 0, "notYet needs notYetReads or notYetFor"},
 		{f.Stale > 0, f.StaleReads > 0 || f.StaleFor > 0, "stale needs staleReads or staleFor"},
+		{f.PDFLate > 0, f.PDFLateReads > 0 || f.PDFLateFor > 0, "pdfLate needs pdfLateReads or pdfLateFor"},
+		{f.SlowRecords > 0, f.SlowRecordsBy > 0, "slowRecords needs slowRecordsBy"},
 		{f.HookLate > 0 || f.HookReordered > 0, f.HookLateBy > 0, "hookLate and hookReordered need hookLateBy"},
 	} {
 		if e.on && !e.effect {

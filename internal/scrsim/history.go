@@ -20,9 +20,9 @@ import (
 //
 // They are made up when an answer shows them: a million of them take less than a
 // megabyte, and a list costs what its window holds. For that they are plain: no
-// personal data, none of the account's switches of Wire but Bounds and
-// StatusIdentifications, no webhooks, no faults of visibility, and no part in
-// Truth; HistoryTruth has theirs. They can be read, listed and archived, and are
+// personal data and, without Results, none of the account's switches of Wire but
+// Bounds and StatusIdentifications, no webhooks, no faults of visibility, and no
+// part in Truth; HistoryTruth has theirs. They can be read, listed and archived, and are
 // deleted when the account's retention is over.
 type History struct {
 	ClientID string `json:"clientId"`
@@ -31,6 +31,9 @@ type History struct {
 	// back for all cases to be closed.
 	From  time.Time `json:"from"`
 	Until time.Time `json:"until"`
+	// Results has the cases come with results and records, personal data included,
+	// as any other case of the account. A list then takes some ten times as long.
+	Results bool `json:"results,omitempty"`
 }
 
 // historyLasts is how long a case of a history is open. It is the same for all, so
@@ -43,6 +46,7 @@ type history struct {
 
 	acct   *account
 	prefix string // of its case ids
+	serial int    // of the case before its first, with Results
 
 	archived bitSet // by index, guarded by Simulator.mu
 	seen     bitSet // by index, guarded by Simulator.mu
@@ -66,6 +70,10 @@ func (s *Simulator) AddHistory(h History) error {
 	made := &history{
 		History: h, acct: acct, prefix: fmt.Sprintf("H%02d", len(s.histories)),
 		archived: newBitSet(h.Cases), seen: newBitSet(h.Cases),
+	}
+	if h.Results {
+		made.serial = s.serial
+		s.serial += h.Cases
 	}
 	s.histories = append(s.histories, made)
 	acct.histories = append(acct.histories, made)
@@ -176,6 +184,20 @@ type past struct {
 
 // at takes a case of a history. s.mu is held.
 func (h *history) at(i int) past { return past{history: h, index: i, archived: h.archived.has(i)} }
+
+// view is the case as one of those that walk, with results.
+func (p past) view() view {
+	id, created, closed := p.id(p.index), p.created(p.index), p.closed(p.index)
+	c := &simCase{acct: p.acct, id: id, serial: p.serial + 1 + p.index, reference: id, caseChange: -1}
+	return view{
+		c: c, status: scr.CaseClosed, archived: p.archived, created: created, modified: closed, caseChange: -1,
+		validUntil: created.Add(time.Duration(p.acct.Validity)),
+		idents: []ident{{
+			method: p.method(p.index), status: scr.StatusSuccess, created: created, modified: closed,
+			identificationTime: closed, change: -1,
+		}},
+	}
+}
 
 // pastLen is about how long a case of a history is.
 const pastLen = 640

@@ -145,23 +145,27 @@ func (s *Simulator) getCases(r *http.Request, c *call, all bool) (reply, error) 
 	if partial {
 		rep.header.Set(headerPartial, "true")
 	}
-	o := rendering{all: all, status: c.status}
+	o := rendering{all: all, status: c.status, distortion: c.distortion}
 	body := append(make([]byte, 0, pastLen*len(entries)+2), '[')
 	for i, e := range entries {
 		if i > 0 {
 			body = append(body, ',')
 		}
 		if e.past.history != nil {
-			body = e.past.appendTo(body, o)
 			rep.past = append(rep.past, e.past)
-			continue
+			if !e.past.Results {
+				body = e.past.appendTo(body, o)
+				continue
+			}
+			e.view = new(e.past.view())
+		} else {
+			rep.shown = append(rep.shown, e.view.shownChanges(all)...)
 		}
 		entry, err := marshal(e.view.render(o))
 		if err != nil {
 			return reply{}, err
 		}
 		body = append(body, entry...)
-		rep.shown = append(rep.shown, e.view.shownChanges(all)...)
 	}
 	rep.body = rawJSON(append(body, ']'))
 	return rep, nil

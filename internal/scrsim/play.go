@@ -64,6 +64,9 @@ func (s *Simulator) isTaken(id string) bool {
 
 // remove forgets a case. s.mu is held.
 func (s *Simulator) remove(c *simCase) {
+	if v := c.view(); v.hasRecords() {
+		c.acct.gone = append(c.acct.gone, v)
+	}
 	delete(s.cases, c.id)
 	delete(c.acct.references, c.reference)
 	c.acct.cases = slices.DeleteFunc(c.acct.cases, func(o *simCase) bool { return o == c })
@@ -97,8 +100,11 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 	if !wasVisible {
 		c.acct.cases = append(c.acct.cases, c)
 	}
+	faults := s.faults.of(c.acct.ClientID)
+	if change.StatusType == string(scr.Final) {
+		s.delayPDF(c, faults)
+	}
 	if hooked {
-		faults := s.faults.of(c.acct.ClientID)
 		s.hide(c, faults, before, wasVisible)
 		s.sendHooks(c, faults, index)
 	}

@@ -2,6 +2,7 @@ package scrsim
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"postident-bridge/internal/scr"
@@ -13,6 +14,8 @@ type rendering struct {
 	status bool // status data only (guide 7.4.2)
 	pdf    bool // includeResultPdf
 	binary bool // includeBinaryData
+
+	distortion
 }
 
 // object is a JSON object in the making.
@@ -25,11 +28,12 @@ func wireTimestamp(t time.Time) string { return local(t).Format(wireTime) }
 func (v view) render(o rendering) object {
 	wire := v.c.acct.Wire
 	out := object{"caseId": v.c.id, "caseStatus": v.caseStatus(), "orderData": v.orderData(o.status)}
+	o.forbidden = o.forbidden || wire.Forbidden
 	if a := v.accountingData(); len(a) > 0 {
 		out["accountingData"] = a
 	}
 	if !o.status {
-		if contact := v.contactData(); contact != nil {
+		if contact := v.contactData(o.forbidden); contact != nil {
 			name := "contactData"
 			if wire.ContactDataResult {
 				name = "contactDataResult"
@@ -37,6 +41,17 @@ func (v view) render(o rendering) object {
 			out[name] = contact
 		}
 	}
+	v.putIdentifications(out, o)
+	if wire.UnknownFields > 0 {
+		v.c.sprinkle(out, o.binary && !o.status)
+	}
+	return out
+}
+
+// putIdentifications gives the case all identifications or the primary one, under
+// one of the names of facts C2.
+func (v view) putIdentifications(out object, o rendering) {
+	wire := v.c.acct.Wire
 	switch {
 	case o.all && len(v.idents) > 0:
 		list := make([]object, len(v.idents))
@@ -50,9 +65,26 @@ func (v view) render(o rendering) object {
 	case o.status && wire.StatusIdentifications:
 		out["identifications"] = []object{v.identification(v.primary, o)}
 	default:
-		out["primaryIdent"] = v.identification(v.primary, o)
+		name := "primaryIdent"
+		if wire.PrimaryIdentification {
+			name = "primaryIdentification"
+		}
+		ident := v.identification(v.primary, o)
+		out[name] = ident
+		if wire.DocumentBeside {
+			move(ident, out, "identificationDocument", "drivingLicence", "drivingLicense")
+		}
 	}
-	return out
+}
+
+// move takes fields that are there from one object to another.
+func move(from, to object, fields ...string) {
+	for _, field := range fields {
+		if v, ok := from[field]; ok {
+			delete(from, field)
+			to[field] = v
+		}
+	}
 }
 
 // caseStatus is guide 8.3.
@@ -71,7 +103,11 @@ func (v view) orderData(status bool) object {
 	switch {
 	case !c.order.given:
 		if !c.plan.Offline {
-			out["customData"] = object{"custom1": c.canary("custom1"), "custom2": c.canary("custom2")}
+			custom := object{"custom1": c.canary("custom1"), "custom2": c.canary("custom2")}
+			if c.serial%5 == 0 {
+				custom["custom3"], custom["custom4"], custom["custom5"] = c.canary("custom3"), c.canary("custom4"), c.canary("custom5")
+			}
+			out["customData"] = custom
 		}
 	case c.order.custom != nil:
 		out["customData"] = c.order.custom
@@ -88,26 +124,58 @@ func (v view) orderData(status bool) object {
 			out[name] = made
 		}
 	}
-	var contact, document object
+	var contact, document, licence object
 	if c.providesContact() {
-		contact = object{"firstName": c.canary("firstname"), "lastName": c.canary("lastname"), "address": c.plainAddress()}
+		contact = c.contactProvided()
 	}
 	if c.providesDocument() {
-		document = object{
-			"type": "1", "countryOfDocument": "DEU", "number": c.canary("docno"), "firstName": c.canary("firstname"),
-			"lastName": c.canary("lastname"), "birthDate": c.birthDate(), "birthPlace": c.canary("birthplace"),
-			"nationality": "DEU", "address": c.plainAddress(), "authority": c.canary("authority"),
-		}
+		document = c.documentProvided()
+	}
+	if c.providesLicence() {
+		licence = c.licenceProvided()
 	}
 	provided("contactDataProvided", c.order.contact, contact)
 	provided("identificationDocumentProvided", c.order.identDocument, document)
-	provided("drivingLicenceProvided", c.order.drivingLicence, nil)
+	provided("drivingLicenceProvided", c.order.drivingLicence, licence)
 	return out
 }
 
 // What the simulated client knows beforehand differs from case to case.
 func (c *simCase) providesContact() bool  { return !c.plan.Offline && c.serial%3 != 0 }
 func (c *simCase) providesDocument() bool { return !c.plan.Offline && c.serial%4 == 0 }
+func (c *simCase) providesLicence() bool {
+	return !c.plan.Offline && c.acct.Class == scr.ClassMobility && c.serial%3 == 0
+}
+
+// contactProvided, documentProvided and licenceProvided are what guide 1 has a
+// client give (facts 2.3, the sample of 7.4.1).
+func (c *simCase) contactProvided() object {
+	out := object{"firstName": c.canary("firstname"), "lastName": c.canary("lastname"), "address": c.plainAddress()}
+	if c.serial%4 == 0 {
+		out["email"], out["mobilePhone"] = c.email(), c.phone()
+	}
+	return out
+}
+
+func (c *simCase) documentProvided() object {
+	out := object{
+		"type": "1", "countryOfDocument": "DEU", "number": c.canary("docno"), "firstName": c.canary("firstname"),
+		"lastName": c.canary("lastname"), "birthName": c.canary("birthname"), "birthDate": c.birthDate(),
+		"birthPlace": c.canary("birthplace"), "nationality": "DEU", "address": c.plainAddress(),
+		"dateIssued": c.canaryDate(issueYear), "dateOfExpiry": c.canaryDate(expiryYear), "authority": c.canary("authority"),
+	}
+	if c.acct.Wire.LegacyEmpty {
+		out["placeOfIssue"] = ""
+	}
+	return out
+}
+
+func (c *simCase) licenceProvided() object {
+	return object{
+		"countryOfDocument": "DEU", "number": c.canary("licence"), "firstName": c.canary("firstname"),
+		"lastName": c.canary("lastname"), "birthDate": c.birthDate(), "dateOfExpiry": c.canaryDate(expiryYear),
+	}
+}
 
 func (c *simCase) plainAddress() object {
 	return object{
@@ -123,6 +191,9 @@ func (c *simCase) processData() object {
 	out["referenceId"] = c.reference
 	if c.hookURL != "" {
 		out["webHookUrl"] = c.hookURL
+		if c.acct.Wire.WebHookURL {
+			rename(out, "webHookUrl", "webHookURL")
+		}
 	}
 	if c.partnerURL != "" {
 		out["webHookUrlPartner"] = c.partnerURL
@@ -161,6 +232,9 @@ func (v view) identificationStatus(i ident) object {
 	if c := describe(i.method, i.status, true, i.reason); c != nil {
 		out["subStatusReason"] = object{"code": c.Code, "description": c.Description}
 	}
+	if v.c.acct.Wire.LegacyEmpty && i.subStatus == nil && i.reason == nil {
+		out["subStatus"], out["subStatusReason"] = object{}, nil
+	}
 	switch {
 	case !i.identificationTime.IsZero():
 		out["identificationTime"] = wireTimestamp(i.identificationTime)
@@ -178,30 +252,35 @@ func (v view) identification(index int, o rendering) object {
 		return out
 	}
 	r := result{view: v, ident: i, index: index, rendering: o, class: v.c.acct.Class}
-	if records := r.methodRecords(); len(records) > 0 {
+	if records := r.wire(r.methodRecords()); len(records) > 0 {
 		out["records"] = records
 	}
-	if d := r.document(); d != nil {
-		out["identificationDocument"] = d
+	for _, part := range []struct {
+		name string
+		made object
+	}{
+		{"identificationDocument", r.document()},
+		{"drivingLicence", r.licence()},
+		{"additionalDataBasic", r.additionalBasic()},
+		{"additionalDataEid", r.additionalEID()},
+		{"additionalDataVideo", r.additionalVideo()},
+	} {
+		switch {
+		case part.made != nil:
+			out[part.name] = part.made
+		case v.c.acct.Wire.LegacyEmpty && strings.HasPrefix(part.name, "additional"):
+			out[part.name] = object{}
+		}
 	}
-	if d := r.drivingLicence(); d != nil {
-		out["drivingLicence"] = d
-	}
-	if d := r.additionalBasic(); d != nil {
-		out["additionalDataBasic"] = d
-	}
-	if d := r.additionalEID(); d != nil {
-		out["additionalDataEid"] = d
-	}
-	if d := r.additionalVideo(); d != nil {
-		out["additionalDataVideo"] = d
+	if v.c.acct.Wire.DrivingLicense {
+		rename(out, "drivingLicence", "drivingLicense")
 	}
 	return out
 }
 
 // contactData is guide 8.5. It is there once the user has come beyond the
 // beginning, but for attempts that ended too early.
-func (v view) contactData() object {
+func (v view) contactData(forbidden bool) object {
 	if v.primary < 0 || v.idents[v.primary].status == scr.StatusStarted || v.c.serial%13 == 0 {
 		return nil
 	}
@@ -217,13 +296,20 @@ func (v view) contactData() object {
 		"firstName": value(c.canary("firstname"), status), "lastName": value(c.canary("lastname"), status),
 		"email": value(c.email(), "new"), "address": c.address(status),
 	}
-	if v.idents[v.primary].method == scr.MethodVideo && c.acct.Class == scr.ClassGwG {
-		out["mobilePhone"] = value(c.phone(), "new")
+	legacy := c.acct.Wire.LegacyEmpty
+	switch {
+	case v.idents[v.primary].method == scr.MethodVideo && c.acct.Class == scr.ClassGwG, forbidden:
+		out["mobilePhone"] = value(c.phone(), "new") // elsewhere it is not mandatory, which is not forbidden
+	case legacy:
+		out["mobilePhone"] = object{}
 	}
-	if c.acct.Wire.LegacyEmpty {
-		out["title"], out["epost"] = object{}, object{}
-	} else if c.serial%5 == 0 {
-		out["title"] = value(c.canary("title"), "new")
+	for i, field := range []string{"title", "epost"} { // both deprecated
+		switch {
+		case c.serial%5 == i:
+			out[field] = value(c.canary(field), "new")
+		case legacy:
+			out[field] = object{}
+		}
 	}
 	return out
 }
@@ -240,13 +326,15 @@ func (c *simCase) address(status string) object {
 	switch {
 	case c.serial%6 == 0:
 		out["appendix"] = value(c.canary("appendix"), "new")
+	case status == "match" && c.serial%16 == 8: // what was provided is on no document
+		out["appendix"] = value("", "change")
 	case c.acct.Wire.LegacyEmpty:
 		out["appendix"] = object{}
 	}
 	if c.serial%7 == 0 {
 		out["addressMatch"] = object{
-			"mailRedirectionDomestic": false, "mailRedirectionInternational": false, "undeliverable": false,
-			"addresseeDeceased": false,
+			"mailRedirectionDomestic": c.serial%2 == 0, "mailRedirectionInternational": c.serial%4 == 1,
+			"undeliverable": c.serial%3 == 0, "addresseeDeceased": false,
 		}
 	}
 	return out

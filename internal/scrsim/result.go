@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"postident-bridge/internal/scr"
 )
@@ -33,6 +34,27 @@ func (r result) isClass(classes ...scr.RegulatoryClass) bool {
 	return slices.Contains(classes, r.class)
 }
 
+// put adds a field to an object, or what stands for it where the class or the
+// method must not have it and the answer gives it all the same.
+func (r result) put(out object, name, field string, allowed, forbidden any) {
+	switch {
+	case r.allows(name, field):
+		out[field] = allowed
+	case r.forbidden:
+		out[field] = forbidden
+	}
+}
+
+// putText is put of a ResultValue.
+func (r result) putText(out object, name, field, text, status string) {
+	r.put(out, name, field, value(text, status), value(r.c.forbidden(strings.ToLower(field)), "new"))
+}
+
+// putDate is put of a ResultValue that is a date.
+func (r result) putDate(out object, name, field, date, status string) {
+	r.put(out, name, field, value(date, status), value(r.c.canaryDate(forbiddenYear), "new"))
+}
+
 // documentType is a ResultValue's "1" to "13"; the eID chip is in three kinds
 // of cards.
 func (r result) documentType() string {
@@ -44,6 +66,12 @@ func (r result) documentType() string {
 
 const passport = "2"
 
+// isTravelDocument says that the document has no two sides: 6 to 8 are booklets
+// for refugees, the stateless and foreigners.
+func (r result) isTravelDocument() bool {
+	return slices.Contains([]string{"6", "7", "8"}, r.documentType())
+}
+
 // document is guide 8.6.2. Photo has one, with its records, before it is final.
 func (r result) document() object {
 	out := object{}
@@ -51,7 +79,7 @@ func (r result) document() object {
 		r.documentFields(out)
 	}
 	if records := r.documentRecords(); len(records) > 0 {
-		out["records"] = records
+		out["records"] = r.wire(records)
 	}
 	if len(out) == 0 {
 		return nil
@@ -65,32 +93,30 @@ func (r result) documentFields(out object) {
 	if c.providesDocument() && !c.order.given {
 		status = "match"
 	}
+	text := func(field, value, status string) { r.putText(out, identDocument, field, value, status) }
 	kind := r.documentType()
-	out["countryOfDocument"] = value("DEU", status)
-	out["type"] = value(kind, status)
-	out["firstName"] = value(c.canary("firstname"), status)
-	out["lastName"] = value(c.canary("lastname"), status)
-	out["birthDate"] = value(c.birthDate(), status)
-	out["dateOfExpiry"] = value(c.canaryDate(expiryYear), "new")
-	if !r.isClass(scr.ClassTKG) {
-		out["nationality"] = value("DEU", status)
-		if c.serial%2 == 0 {
-			out["birthName"] = value(c.canary("birthname"), "new")
-		}
-	}
-	if r.isClass(scr.ClassGwG) {
-		out["birthPlace"] = value(c.canary("birthplace"), status)
-	}
-	if r.isClass(scr.ClassGwG, scr.ClassTKG) && r.ident.method != scr.MethodEID {
-		out["number"] = value(c.canary("docno"), status)
-		out["dateIssued"] = value(c.canaryDate(issueYear), "new")
-		out["authority"] = value(c.canary("authority"), status)
-	}
+	text("countryOfDocument", "DEU", status)
+	text("type", kind, status)
+	text("firstName", c.canary("firstname"), status)
+	text("lastName", c.canary("lastname"), r.changed(status))
+	text("birthDate", c.birthDate(), status)
+	text("dateOfExpiry", c.canaryDate(expiryYear), status)
+	text("nationality", "DEU", status)
+	text("birthPlace", c.canary("birthplace"), status)
+	text("number", c.canary("docno"), status)
+	text("authority", c.canary("authority"), status)
+	r.putDate(out, identDocument, "dateIssued", c.canaryDate(issueYear), status)
 	legacy := c.acct.Wire.LegacyEmpty
+	switch { // only if it differs from the last name
+	case c.serial%2 == 0:
+		text("birthName", c.canary("birthname"), status)
+	case legacy:
+		out["birthName"] = object{}
+	}
 	switch {
-	case r.isClass(scr.ClassGwG) && kind == passport:
-		out["placeOfIssue"] = value(c.canary("placeofissue"), "new")
-	case r.isClass(scr.ClassGwG) && legacy:
+	case kind == passport:
+		text("placeOfIssue", c.canary("placeofissue"), status)
+	case legacy && r.class == scr.ClassGwG:
 		out["placeOfIssue"] = value("", status)
 	}
 	switch {
@@ -101,30 +127,49 @@ func (r result) documentFields(out object) {
 	}
 }
 
-// drivingLicence is guide 8.6.3, for which only photo is known to check it; the
-// fields that are not available are left out (facts C29).
-func (r result) drivingLicence() object {
-	if r.ident.method != scr.MethodPhoto || !r.isClass(scr.ClassMobility) {
+// changed is a field's status where the document says otherwise than what was
+// provided.
+func (r result) changed(status string) string {
+	if status == "match" && r.c.serial%8 == 0 {
+		return "change"
+	}
+	return status
+}
+
+// checksLicence reports whether the identification checks a driving licence,
+// which only photo is known to do (guide 8.6.7).
+func (r result) checksLicence() bool {
+	return r.ident.method == scr.MethodPhoto && (r.class == scr.ClassMobility || r.c.acct.DrivingLicence || r.forbidden)
+}
+
+// licence is guide 8.6.3; the fields that are not available are left out (facts
+// C29).
+func (r result) licence() object {
+	if !r.checksLicence() {
 		return nil
 	}
 	c := r.c
 	out := object{}
 	if r.hasData() {
-		out["countryOfDocument"] = value("DEU", "new")
-		out["number"] = value(c.canary("licence"), "new")
-		out["firstName"] = value(c.canary("firstname"), "new")
-		out["lastName"] = value(c.canary("lastname"), "new")
-		out["birthDate"] = value(c.birthDate(), "new")
-		out["restrictions"] = value(c.canary("restrictions"), "new")
-		out["dateOfExpiry"] = value(c.canaryDate(expiryYear), "new")
-		out["drivingLicenceClasses"] = []object{{
-			"className": value("B", "new"), "dateIssued": value(c.canaryDate(issueYear), "new"),
-			"dateOfExpiry": value(c.canaryDate(expiryYear), "new"),
-			"restrictions": value(c.canary("classrestrictions"), "new"),
-		}}
+		status := "new"
+		if c.providesLicence() && !c.order.given {
+			status = "match"
+		}
+		text := func(field, value string) { r.putText(out, "drivingLicence", field, value, status) }
+		text("countryOfDocument", "DEU")
+		text("number", c.canary("licence"))
+		text("firstName", c.canary("firstname"))
+		text("lastName", c.canary("lastname"))
+		text("birthDate", c.birthDate())
+		text("birthPlace", c.canary("birthplace"))
+		text("authority", c.canary("authority"))
+		text("restrictions", c.canary("restrictions"))
+		text("dateOfExpiry", c.canaryDate(expiryYear))
+		r.putDate(out, "drivingLicence", "dateIssued", c.canaryDate(issueYear), status)
+		out["drivingLicenceClasses"] = c.licenceClasses()
 	}
-	if records := r.photoRecords("drivinglicence", "dlfrontside", "dlbackside"); len(records) > 0 {
-		out["records"] = records
+	if records := r.licenceRecords(); len(records) > 0 {
+		out["records"] = r.wire(records)
 	}
 	if len(out) == 0 {
 		return nil
@@ -132,128 +177,18 @@ func (r result) drivingLicence() object {
 	return out
 }
 
-// methodRecords are the records of the method itself.
-func (r result) methodRecords() []object {
-	var out []object
-	if r.hasData() && r.pdf {
-		out = append(out, r.record("method", "result", "application/pdf", "pdf", true))
-	}
-	switch r.ident.method {
-	case scr.MethodBasic:
-		if r.hasData() {
-			out = append(out, r.record("method", "usersignature", "image/jpeg", "jpg", true))
+// licenceClasses is guide 8.6.4.
+func (c *simCase) licenceClasses() []object {
+	names := []string{"B", "AM", "L"}[:1+c.serial%3]
+	out := make([]object, len(names))
+	for i, name := range names {
+		out[i] = object{
+			"className": value(name, "new"), "dateIssued": value(c.canaryDate(issueYear), "new"),
+			"dateOfExpiry": value(c.canaryDate(expiryYear), "new"),
+			"restrictions": value(c.canary("classrestrictions"), "new"),
 		}
-	case scr.MethodVideo:
-		if r.hasData() {
-			out = append(out, r.record("method", "userface", "image/jpeg", "jpg", r.isClass(scr.ClassGwG)))
-		}
-	case scr.MethodAutoID:
-		if r.hasData() {
-			out = append(out, r.record("method", "userface", "image/jpeg", "jpg", false))
-		}
-	case scr.MethodPhoto:
-		out = append(out, r.photoRecords("method", "userface")...)
 	}
 	return out
-}
-
-func (r result) documentRecords() []object {
-	if r.ident.method == scr.MethodPhoto {
-		return r.photoRecords("identificationdocument", "idfrontside", "idbackside")
-	}
-	if !r.hasData() {
-		return nil
-	}
-	var types []string
-	switch r.ident.method {
-	case scr.MethodVideo:
-		types = []string{"idfrontside", "idbackside", "idsignature"}
-	case scr.MethodBasic:
-		types = []string{"idfrontside", "idbackside"}
-	default:
-		return nil
-	}
-	out := make([]object, 0, len(types))
-	for _, t := range types {
-		out = append(out, r.record("identificationdocument", t, "image/jpeg", "jpg", r.isClass(scr.ClassGwG, scr.ClassTKG)))
-	}
-	return out
-}
-
-// photoRecords have the status of guide 4.4.1 and are there once the user has
-// uploaded them.
-func (r result) photoRecords(belongsTo string, types ...string) []object {
-	if r.ident.status == scr.StatusStarted || (r.ident.subStatus != nil && *r.ident.subStatus == expiredCode) {
-		return nil
-	}
-	binary := belongsTo == "drivinglicence" && r.hasData()
-	out := make([]object, 0, len(types))
-	for _, t := range types {
-		rec := r.record(belongsTo, t, "image/jpeg", "jpg", binary)
-		switch r.ident.status {
-		case scr.StatusReviewPending:
-			rec["validationStatus"] = "unchecked"
-		case scr.StatusSuccess:
-			rec["validationStatus"] = "valid"
-		default:
-			rec["validationStatus"] = "invalid"
-			rec["validationSubStatus"] = r.photoTrouble(belongsTo)
-			rec["validationRemark"] = r.c.canary("remark-" + t)
-		}
-		out = append(out, rec)
-	}
-	return out
-}
-
-// photoTrouble is a validationSubStatus that fits the identification's own.
-func (r result) photoTrouble(belongsTo string) string {
-	document := belongsTo != "method"
-	code := 0
-	if r.ident.subStatus != nil {
-		code = *r.ident.subStatus
-	}
-	switch {
-	case code == 31 && document:
-		return "document not supported"
-	case code == 32 && document:
-		return "document expired"
-	case code == 11 && document:
-		return "fraud suspicion"
-	case code == 15 && document:
-		return "abuse"
-	case code == 33 && document:
-		return "document not identifiable"
-	case code == 33:
-		return "person not identifiable"
-	}
-	return []string{"bad exposure", "too blurry", "partly concealed", "picture detail not sufficient"}[r.c.serial%4]
-}
-
-// record is guide 8.6.7; its content is given only where it is asked for and
-// allowed.
-func (r result) record(belongsTo, kind, mimeType, extension string, allowed bool) object {
-	id := 63_000_000 + r.c.serial*100 + r.index*20 + slices.Index(recordTypes, kind)
-	name := r.c.id + "_" + kind
-	if kind == "result" {
-		name += "_" + r.ident.method
-	}
-	out := object{
-		"recordId": strconv.Itoa(id), "belongsTo": belongsTo, "type": kind, "mimeType": mimeType,
-		"fileName": name + "." + extension,
-	}
-	if r.binary && allowed {
-		header := "\xff\xd8\xff\xe0"
-		if extension == "pdf" {
-			header = "%PDF-1.7\n"
-		}
-		out["documentData"] = canaryFile(header)
-	}
-	return out
-}
-
-var recordTypes = []string{
-	"result", "resultdata", "resultimages", "userface", "usersignature", "idfrontside", "idbackside",
-	"idsignature", "idimage", "dlfrontside", "dlbackside", "dlimage",
 }
 
 // additionalBasic is guide 8.6.8.
@@ -261,34 +196,46 @@ func (r result) additionalBasic() object {
 	if r.ident.method != scr.MethodBasic || r.ident.status == scr.StatusStarted {
 		return nil
 	}
-	out := object{
-		"couponByPiAppRequestCount": 0, "couponDownloadCount": 0, "couponByEmailRequestCount": 0,
-		"couponByTpAppRequestCount": 0,
-	}
-	if !r.c.plan.Offline {
-		out["couponDownloadCount"] = 1
-		out["couponDownloadLastTimestamp"] = wireTimestamp(r.ident.created)
-	}
-	if r.c.acct.Wire.LegacyEmpty {
-		out["couponByEmailRequestLastTimestamp"] = nil
+	out := object{}
+	// The ways to a coupon, the most usual one first; offline there was none.
+	ways := []string{"couponDownload", "couponByEmailRequest", "couponByPiAppRequest", "couponByTpAppRequest"}
+	for i, way := range ways {
+		count := 0
+		if !r.c.plan.Offline && (i == 0 || (r.c.serial+i)%3 == 0) {
+			count = 1 + (r.c.serial+i)%2
+		}
+		out[way+"Count"] = count
+		switch {
+		case count > 0:
+			out[way+"LastTimestamp"] = wireTimestamp(r.ident.created)
+		case r.c.acct.Wire.LegacyEmpty:
+			out[way+"LastTimestamp"] = nil
+		}
 	}
 	if !r.hasData() {
 		return out
 	}
-	if !r.isClass(scr.ClassGwG, scr.ClassStandard) {
-		out["postOffice"] = "227208750"
-	}
+	r.put(out, "additionalDataBasic", "postOffice", "227208750", r.c.forbidden("postoffice"))
 	out["postOfficeStreetAddress"] = "Musterstr. 1"
 	out["postOfficeCity"] = "12345 Musterstadt"
 	out["checkoutNote"] = fmt.Sprintf("%08d 3013", 85_000_000+r.c.serial)
-	out["idCardReaderCheck"] = object{"checkedCategories": []object{{
-		"name": "document", "status": "ok",
-		"failedChecksOfIdCardReader": []object{{
-			"checkName": "mrz", "subCheckName": "checksum",
-			"additionalInformation": []object{{"key": "line", "value": r.c.canary("cardreader")}},
-		}},
-	}}}
+	out["idCardReaderCheck"] = r.cardReader()
 	return out
+}
+
+// cardReader is IdCardReaderCheck of guide 8.6.8: one category with a failed
+// check, one without.
+func (r result) cardReader() object {
+	return object{"checkedCategories": []object{
+		{
+			"name": "document", "status": "failed",
+			"failedChecksOfIdCardReader": []object{{
+				"checkName": "mrz", "subCheckName": "checksum",
+				"additionalInformation": []object{{"key": "line", "value": r.c.canary("cardreader")}},
+			}},
+		},
+		{"name": "chip", "status": "ok"},
+	}}
 }
 
 // additionalEID is guide 8.6.9.
@@ -305,21 +252,38 @@ func (r result) additionalVideo() object {
 	if r.ident.method != scr.MethodVideo || (!r.hasData() && r.ident.status != scr.StatusReviewPending) {
 		return nil
 	}
+	const name = "additionalDataVideo"
+	c := r.c
 	out := object{}
-	if r.isClass(scr.ClassTKG, scr.ClassGwG) {
-		out["identificationServiceCenter"] = "1 DP CSC GmbH, Location Flensburg"
-	}
-	if r.isClass(scr.ClassTKG) {
-		out["identificationAgentAliases"] = []string{r.c.canary("agent")}
-		out["identReviews"] = []string{r.c.canary("review")}
-	}
-	if r.isClass(scr.ClassGwG) {
+	r.put(out, name, "identificationServiceCenter", "1 DP CSC GmbH, Location Flensburg", c.forbidden("servicecenter"))
+	r.put(out, name, "tanChannel", []string{"sms", "email"}[c.serial%2], c.forbidden("tanchannel"))
+	r.put(out, name, "identificationAgentAliases", []string{c.canary("agent")}, []string{c.forbidden("agent")})
+	r.put(out, name, "identReviews", []string{c.canary("review")}, []string{c.forbidden("review")})
+	if r.isClass(scr.ClassGwG) { // only its videochats are recorded (guide 8.6.7)
 		out["videoRecordingAccepted"] = wireTimestamp(r.ident.created)
-		out["videoRecordingDeliveryShaft"] = r.ident.status == scr.StatusSuccess
-		out["tanChannel"] = "sms"
+		out["videoRecordingDeliveryShaft"] = r.hasContent("userface")
+	}
+	if c.acct.Wire.ServiceCenterVideo {
+		rename(out, "identificationServiceCenter", "identificationServiceCenterVideo")
+	}
+	if c.acct.Wire.VideoTexts {
+		rename(out, "identificationAgentAliases", "identificationAgentAlias")
+		for _, field := range []string{"identificationAgentAlias", "identReviews"} {
+			if list, ok := out[field].([]string); ok {
+				out[field] = strings.Join(list, ", ")
+			}
+		}
 	}
 	if len(out) == 0 {
 		return nil
 	}
 	return out
+}
+
+// rename gives a field that is there another name.
+func rename(out object, from, to string) {
+	if v, ok := out[from]; ok {
+		delete(out, from)
+		out[to] = v
+	}
 }

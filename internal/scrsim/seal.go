@@ -1,20 +1,26 @@
 package scrsim
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // RSA-OAEP of RFC 7518, 4.3 has it
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/go-jose/go-jose/v4"
+	josecipher "github.com/go-jose/go-jose/v4/cipher"
 )
 
 // What the simulator encrypts with.
@@ -112,37 +118,106 @@ func (c *keyCache) parse(der []byte) (*rsa.PublicKey, error) {
 	return pub, nil
 }
 
-// seal encrypts body as a compact JWE (facts 1.10).
-func seal(body []byte, to recipient, enc jose.ContentEncryption) ([]byte, error) {
-	e, err := jose.NewEncrypter(enc, jose.Recipient{Algorithm: to.alg, Key: to.key}, nil)
+// sealed is a compact JWE (facts 1.10) in its parts, of which the ciphertext, the
+// only one that can be large, becomes text no sooner than it is written.
+type sealed struct {
+	header     []byte // as it is written
+	key        []byte // the content key, encrypted
+	iv         []byte
+	ciphertext []byte
+	tag        []byte
+}
+
+// seal encrypts body, which is written once into a buffer of its size and
+// encrypted in it: of an answer of many megabytes there is one copy.
+func seal(body outgoing, to recipient, enc jose.ContentEncryption) (*sealed, error) {
+	header, err := json.Marshal(map[string]string{"alg": string(to.alg), "enc": string(enc)})
+	if err != nil {
+		return nil, fmt.Errorf("write header: %w", err)
+	}
+	s := &sealed{header: []byte(base64.RawURLEncoding.EncodeToString(header))}
+	contentKey := make([]byte, keySizes[enc])
+	_, _ = rand.Read(contentKey) // never fails
+	if s.key, err = wrap(contentKey, to); err != nil {
+		return nil, fmt.Errorf("encrypt content key: %w", err)
+	}
+	aead, err := contentCipher(contentKey, enc)
 	if err != nil {
 		return nil, fmt.Errorf("set up encryption: %w", err)
 	}
-	object, err := e.Encrypt(body)
-	if err != nil {
-		return nil, fmt.Errorf("encrypt answer: %w", err)
-	}
-	compact, err := object.CompactSerialize()
-	if err != nil {
+	s.iv = make([]byte, aead.NonceSize())
+	_, _ = rand.Read(s.iv) // never fails
+	plain := bytes.NewBuffer(make([]byte, 0, body.size+int64(aead.Overhead())))
+	if err := body.writeTo(plain); err != nil {
 		return nil, fmt.Errorf("write answer: %w", err)
 	}
-	return []byte(compact), nil
+	out := aead.Seal(plain.Bytes()[:0], s.iv, plain.Bytes(), s.header)
+	tagSize := 16 // of GCM
+	if isCBC(enc) {
+		tagSize = len(contentKey) / 2
+	}
+	s.ciphertext, s.tag = out[:len(out)-tagSize], out[len(out)-tagSize:]
+	return s, nil
+}
+
+// keySizes are the lengths of content keys (RFC 7518, 5.1).
+var keySizes = map[jose.ContentEncryption]int{
+	jose.A128CBC_HS256: 32, jose.A192CBC_HS384: 48, jose.A256CBC_HS512: 64,
+	jose.A128GCM: 16, jose.A192GCM: 24, jose.A256GCM: 32,
+}
+
+func isCBC(enc jose.ContentEncryption) bool {
+	return enc == jose.A128CBC_HS256 || enc == jose.A192CBC_HS384 || enc == jose.A256CBC_HS512
+}
+
+func contentCipher(key []byte, enc jose.ContentEncryption) (cipher.AEAD, error) {
+	if isCBC(enc) {
+		return josecipher.NewCBCHMAC(key, aes.NewCipher)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func wrap(key []byte, to recipient) ([]byte, error) {
+	switch to.alg {
+	case jose.RSA_OAEP_256:
+		return rsa.EncryptOAEP(sha256.New(), rand.Reader, to.key, key, nil)
+	case jose.RSA_OAEP:
+		return rsa.EncryptOAEP(sha1.New(), rand.Reader, to.key, key, nil) //nolint:gosec // as RFC 7518, 4.3 has it
+	default:
+		return rsa.EncryptPKCS1v15(rand.Reader, to.key, key) //nolint:staticcheck // what no client should take
+	}
 }
 
 // rekey makes a JWE what it would be if it were encrypted for another key of
 // the same size: the content key in it does not open.
-func rekey(compact []byte) []byte {
-	parts := strings.Split(string(compact), ".")
-	key, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || len(key) == 0 {
-		return compact
+func (s *sealed) rekey() {
+	_, _ = rand.Read(s.key) // never fails
+	s.key[0] &= 0x7f        // below any modulus of its size
+}
+
+func (s *sealed) out() outgoing {
+	size := int64(len(s.header) + 4) // the dots
+	for _, part := range [][]byte{s.key, s.iv, s.ciphertext, s.tag} {
+		size += int64(base64.RawURLEncoding.EncodedLen(len(part)))
 	}
-	if _, err := rand.Read(key); err != nil {
-		return compact
-	}
-	key[0] &= 0x7f // below any modulus of its size
-	parts[1] = base64.RawURLEncoding.EncodeToString(key)
-	return []byte(strings.Join(parts, "."))
+	return outgoing{size: size, writeTo: func(w io.Writer) error {
+		if _, err := w.Write(s.header); err != nil {
+			return err
+		}
+		for _, part := range [][]byte{s.key, s.iv, s.ciphertext, s.tag} {
+			if _, err := io.WriteString(w, "."); err != nil {
+				return err
+			}
+			if err := base64URL(w, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
 // wrongAlg is what the fault of that name encrypts with.

@@ -41,12 +41,15 @@ type Simulator struct {
 type account struct {
 	Account
 
+	seed uint64 // of the content of records
+
 	// Guarded by Simulator.mu:
 	cases      []*simCase          // visible ones, by creation
 	references map[string]struct{} // taken referenceIds
 	turn       int                 // next of Methods, for plans drawn for this account
 	histories  []*history
 	requests   requestLog
+	gone       []view // of deleted cases: those that had records
 }
 
 // origin draws cases from one stream of the seed.
@@ -96,7 +99,7 @@ func New(cfg Config) (*Simulator, error) {
 		manual:   newOrigin(cfg.Seed, streamManual),
 	}
 	for _, a := range cfg.Accounts {
-		s.accounts[a.ClientID] = &account{Account: a, references: make(map[string]struct{})}
+		s.accounts[a.ClientID] = &account{Account: a, seed: cfg.Seed, references: make(map[string]struct{})}
 	}
 	s.hooks = newHookQueue(s.clock, cfg.HookTransport, cfg.HookConcurrency)
 	s.handler = s.routes()
