@@ -33,13 +33,6 @@ const (
 	maxSegment = noiseBlock
 )
 
-func (f *file) mediaType() string {
-	if f.pdf {
-		return "application/pdf"
-	}
-	return "image/jpeg"
-}
-
 // writeTo writes size bytes.
 func (f *file) writeTo(w io.Writer) error {
 	n := noise{w: w, random: rand.NewChaCha8(f.seed), mark: f.mark}

@@ -19,9 +19,16 @@ type record struct {
 	kind      string
 	name      string
 	checked   object // what photo says of it; nil for other methods
-	content   *file
+	pdf       bool   // else a JPEG
 	there     bool // the state has the content
 	allowed   bool // the class and the method may have it
+}
+
+func (rec record) mediaType() string {
+	if rec.pdf {
+		return "application/pdf"
+	}
+	return "image/jpeg"
 }
 
 var recordTypes = []string{
@@ -128,18 +135,17 @@ func (r result) record(belongsTo, kind string, again bool) record {
 	}
 	rec := record{
 		id: strconv.Itoa(id), belongsTo: belongsTo, kind: kind,
-		there: r.hasContent(kind), allowed: r.allowsContent(kind),
+		pdf: strings.HasPrefix(kind, "result"), there: r.hasContent(kind), allowed: r.allowsContent(kind),
 	}
-	rec.content = r.file(rec)
 	rec.name = c.id + "_" + kind
-	if rec.content.pdf {
+	if rec.pdf {
 		rec.name += "_" + r.ident.method
 	}
 	if again {
 		rec.name += "_2"
 	}
-	rec.name += map[bool]string{true: ".pdf", false: ".jpg"}[rec.content.pdf]
-	if r.ident.method == scr.MethodPhoto && !rec.content.pdf {
+	rec.name += map[bool]string{true: ".pdf", false: ".jpg"}[rec.pdf]
+	if r.ident.method == scr.MethodPhoto && !rec.pdf {
 		rec.checked = r.checked(rec)
 	}
 	return rec
@@ -149,7 +155,7 @@ func (r result) record(belongsTo, kind string, again bool) record {
 // and a record, unless a fault has it otherwise.
 func (r result) file(rec record) *file {
 	c := r.c
-	f := &file{pdf: strings.HasPrefix(rec.kind, "result")}
+	f := &file{pdf: rec.pdf}
 	switch {
 	case !rec.allowed:
 		f.mark = c.forbidden(rec.kind)
@@ -225,19 +231,19 @@ func (r result) wire(records []record) []object {
 	out := make([]object, 0, len(records))
 	for _, rec := range records {
 		late := pdfThere
-		if rec.content.pdf {
+		if rec.pdf {
 			late = r.pdfLate
 		}
-		if rec.content.pdf && !r.pdf || late == pdfAbsent {
+		if rec.pdf && !r.pdf || late == pdfAbsent {
 			continue
 		}
 		o := object{
-			"recordId": rec.id, "belongsTo": rec.belongsTo, "type": rec.kind, "mimeType": rec.content.mediaType(),
+			"recordId": rec.id, "belongsTo": rec.belongsTo, "type": rec.kind, "mimeType": rec.mediaType(),
 			"fileName": rec.name,
 		}
 		maps.Copy(o, rec.checked)
 		if r.binary && rec.there && (rec.allowed || r.forbidden) && late == pdfThere {
-			o["documentData"] = rec.content
+			o["documentData"] = r.file(rec)
 		}
 		out = append(out, o)
 	}

@@ -115,8 +115,7 @@ func (v view) hasRecords() bool {
 // records are those of one identification, those included that only a forbidden
 // answer has.
 func (v view) records(index int) []record {
-	r := result{view: v, ident: v.idents[index], index: index, class: v.c.acct.Class}
-	r.forbidden = true
+	r := v.result(index, rendering{distortion: distortion{forbidden: true}})
 	return slices.Concat(r.methodRecords(), r.documentRecords(), r.licenceRecords())
 }
 
@@ -125,11 +124,12 @@ func (v view) truth() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for i, id := range v.idents {
 			for _, rec := range v.records(i) {
+				content := v.result(i, rendering{}).file(rec)
 				record := Record{
 					ClientID: v.c.acct.ClientID, CaseID: v.c.id, CaseCreated: v.created, Method: id.method,
 					IdentCreated: id.created, RecordID: rec.id, BelongsTo: rec.belongsTo, Type: rec.kind,
-					FileName: rec.name, MediaType: rec.content.mediaType(), Size: rec.content.size,
-					SHA256: rec.content.sum(), Given: rec.there && rec.allowed, Forbidden: !rec.allowed,
+					FileName: rec.name, MediaType: rec.mediaType(), Size: content.size,
+					SHA256: content.sum(), Given: rec.there && rec.allowed, Forbidden: !rec.allowed,
 				}
 				if !yield(record) {
 					return

@@ -251,7 +251,7 @@ func (v view) identification(index int, o rendering) object {
 	if o.status {
 		return out
 	}
-	r := result{view: v, ident: i, index: index, rendering: o, class: v.c.acct.Class}
+	r := v.result(index, o)
 	if records := r.wire(r.methodRecords()); len(records) > 0 {
 		out["records"] = records
 	}

@@ -21,6 +21,10 @@ type result struct {
 	class scr.RegulatoryClass
 }
 
+func (v view) result(index int, o rendering) result {
+	return result{view: v, ident: v.idents[index], index: index, rendering: o, class: v.c.acct.Class}
+}
+
 // hasData is the guide's "Result Data" column: final, and not because time ran
 // out (facts C6).
 func (r result) hasData() bool {

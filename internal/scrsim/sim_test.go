@@ -71,7 +71,7 @@ func newAPI(t *testing.T, sim *Simulator) *api {
 	return &api{t: t, sim: sim, clientID: "ACCT0001", username: "user", password: "pass", header: make(http.Header)}
 }
 
-func (a *api) do(method, path, body string) answer {
+func (a *api) request(method, path, body string) *http.Request {
 	a.t.Helper()
 	r := httptest.NewRequestWithContext(a.t.Context(), method, "/api/scr/v1/"+a.clientID+"/cases"+path, strings.NewReader(body))
 	r.Header = a.header.Clone()
@@ -79,6 +79,12 @@ func (a *api) do(method, path, body string) answer {
 	if body != "" && r.Header.Get("Content-Type") == "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	return r
+}
+
+func (a *api) do(method, path, body string) answer {
+	a.t.Helper()
+	r := a.request(method, path, body)
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
