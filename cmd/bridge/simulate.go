@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,10 @@ type simulateFlags struct {
 	dwell     time.Duration
 	mix       []string
 	untilSeen bool
+	records   string
+	unknown   float64
+	forbidden bool
+	legacy    bool
 	printEnv  bool
 	asJSON    bool
 }
@@ -50,10 +55,17 @@ Without --cases nothing happens by itself: start cases over the API, or over the
 control API under /sim/v1/, which also switches faults on and tells the truth.
 The control API asks for no password: keep it inside a test network.
 
+Results come with records: a PDF and images that any viewer opens, a few kilobytes
+each, or with --records realistic as large as real ones. Accounts get what their
+regulatory class may have; --forbidden has them get the rest, too, for a look at
+what becomes of it: each such value says that it is forbidden. The truth about
+records, with SHA-256 and sizes, is at /sim/v1/records.
+
 With --print-env it prints the variables that 'bridge run' needs to work against it.`,
 		Example: `  bridge simulate --cases 100 --rate 5
   bridge simulate --webhooks http://127.0.0.1:8080 --mix video=3,eid=1 --seed 7
   bridge simulate --time-scale 100 --accounts accounts.json
+  bridge simulate --cases 20 --records realistic --unknown-fields 0.05 --forbidden
   eval "$(bridge simulate --print-env)"
   curl -s http://127.0.0.1:8090/sim/v1/status`,
 		Args: cobra.NoArgs,
@@ -70,6 +82,10 @@ With --print-env it prints the variables that 'bridge run' needs to work against
 	flags.DurationVar(&f.dwell, "dwell", time.Second, "how long a state lasts, on average")
 	flags.StringSliceVar(&f.mix, "mix", nil, "weights of methods, as video=3,eid=1 (default: all alike)")
 	flags.BoolVar(&f.untilSeen, "until-seen", false, "keep a state until an answer has shown it")
+	flags.StringVar(&f.records, "records", recordsSmall, "sizes of records: small (2 to 8 kB), or realistic (PDFs of 100 kB to 20 MB, images of 50 kB to 3 MB)")
+	flags.Float64Var(&f.unknown, "unknown-fields", 0, "chance from 0 to 1 that an object of an answer has a field that no guide knows")
+	flags.BoolVar(&f.forbidden, "forbidden", false, "send what the regulatory class forbids, too, marked as such")
+	flags.BoolVar(&f.legacy, "legacy", false, "send empty fields as release 16 did, instead of leaving them out as release 17")
 	flags.BoolVar(&f.printEnv, "print-env", false, "print only the variables for 'bridge run', and start nothing")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	return cmd
@@ -88,6 +104,7 @@ func (m *Main) simulate(ctx context.Context, f simulateFlags) error {
 	if err != nil {
 		return err
 	}
+	f.adjust(accounts)
 	sim, err := scrsim.New(scrsim.Config{
 		Accounts:  accounts,
 		Seed:      f.seed,
@@ -178,8 +195,35 @@ func (f simulateFlags) check() (scrsim.Mix, error) {
 		return mix, &usageError{"--cases: want 0 or more"}
 	case f.rate < 0:
 		return mix, &usageError{"--rate: want 0 or more"}
+	case f.records != recordsSmall && f.records != recordsRealistic:
+		return mix, &usageError{fmt.Sprintf("--records: %q is neither %s nor %s", f.records, recordsSmall, recordsRealistic)}
+	case !(f.unknown >= 0 && f.unknown <= 1):
+		return mix, &usageError{"--unknown-fields: want 0 to 1"}
 	}
 	return mix, nil
+}
+
+// What --records takes.
+const (
+	recordsSmall     = "small"
+	recordsRealistic = "realistic"
+)
+
+// adjust switches on for each account what flags ask for. What the file of
+// --accounts says of sizes stays.
+func (f simulateFlags) adjust(accounts []scrsim.Account) {
+	sizes := scrsim.SmallRecords()
+	if f.records == recordsRealistic {
+		sizes = scrsim.RealisticRecords()
+	}
+	for i := range accounts {
+		a := &accounts[i]
+		a.Records.PDF = cmp.Or(a.Records.PDF, sizes.PDF)
+		a.Records.Image = cmp.Or(a.Records.Image, sizes.Image)
+		a.Wire.UnknownFields = cmp.Or(f.unknown, a.Wire.UnknownFields)
+		a.Wire.Forbidden = a.Wire.Forbidden || f.forbidden
+		a.Wire.LegacyEmpty = a.Wire.LegacyEmpty || f.legacy
+	}
 }
 
 // parseMix reads weights of methods, as video=3.
@@ -220,7 +264,7 @@ func (m *Main) printSimulator(base string, accounts []scrsim.Account, asJSON boo
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "The API is simulated at  %s/{clientId}/cases\n", info.API)
-	fmt.Fprintf(&b, "The control API is at    %s/status, /cases, /load, /faults, /truth, /attempts\n", info.Control)
+	fmt.Fprintf(&b, "The control API is at    %s/status, /cases, /load, /faults, /truth, /records, /attempts\n", info.Control)
 	b.WriteString("\n'bridge run' works against it with the variables that the same command prints with\n")
 	b.WriteString("--print-env, and BRIDGE_KAFKA_BROKERS. End with Ctrl-C.\n")
 	if _, err := io.WriteString(m.Stdout, b.String()); err != nil {

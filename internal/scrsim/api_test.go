@@ -160,6 +160,11 @@ func TestWireSwitches(t *testing.T) {
 		{"C4: empty title", "", `"title":{}`, Wire{LegacyEmpty: true}},
 		{"C4: empty epost", "", `"epost":{}`, Wire{LegacyEmpty: true}},
 		{"C4: empty placeOfIssue", "", `"placeOfIssue":{"status":"new","value":""}`, Wire{LegacyEmpty: true}},
+		{"C4: no method's data but video's", "", `"additionalDataEid":{}`, Wire{LegacyEmpty: true}},
+		{"C2: primaryIdentification", "", `"primaryIdentification":{`, Wire{PrimaryIdentification: true}},
+		{"C2: primaryIdentification in a status answer", "/status", `"primaryIdentification":{`, Wire{PrimaryIdentification: true}},
+		{"C3: the document beside its identification", "", `"contactData":{"address"`, Wire{DocumentBeside: true}},
+		{"C20: the name of the changelog", "", `"identificationServiceCenterVideo":"`, Wire{ServiceCenterVideo: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

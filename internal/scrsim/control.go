@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"strconv"
 )
@@ -40,15 +41,8 @@ func (s *Simulator) controlRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /sim/v1/cases/{caseId}/records", s.onCase(func(id string) (any, error) { return s.Records(id) }))
 	mux.HandleFunc("GET /sim/v1/cases/{caseId}/answer", s.onCase(func(id string) (any, error) { return s.Answer(id) }))
-	mux.HandleFunc("GET /sim/v1/records", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		e := json.NewEncoder(w)
-		for record := range s.AllRecords() {
-			if e.Encode(record) != nil {
-				return // the reader has gone
-			}
-		}
-	})
+	mux.HandleFunc("GET /sim/v1/records", recordLines(s.AllRecords))
+	mux.HandleFunc("GET /sim/v1/history/records", recordLines(s.HistoryRecords))
 	mux.HandleFunc("GET /sim/v1/truth", jsonLines(s.Truth))
 	mux.HandleFunc("GET /sim/v1/attempts", jsonLines(s.Attempts))
 	mux.HandleFunc("GET /sim/v1/traces", jsonLines(s.Traces))
@@ -124,6 +118,19 @@ func jsonLines[T any](log func() []T) http.HandlerFunc {
 		e := json.NewEncoder(w)
 		for _, line := range all {
 			if e.Encode(line) != nil {
+				return // the reader has gone
+			}
+		}
+	}
+}
+
+// recordLines writes records, one JSON object a line, each as soon as it is summed.
+func recordLines(all func() iter.Seq[Record]) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		e := json.NewEncoder(w)
+		for record := range all() {
+			if e.Encode(record) != nil {
 				return // the reader has gone
 			}
 		}

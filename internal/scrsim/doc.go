@@ -11,11 +11,26 @@
 // Every personal field holds a canary, see Canaries. What the guide leaves open
 // or says twice (facts C1 to C29) is a switch of Config or Account.
 //
+// # Results and records
+//
+// Each method and class has its results, by default those that guide 8 gives it
+// and no others: Wire.Forbidden and FaultSet.Forbidden send the rest, too, each
+// value with a mark of ForbiddenCanaries. Wire.UnknownFields adds fields that no
+// guide knows, Wire.LegacyEmpty the shapes of release 16; other switches of Wire
+// change the spelling of what has two.
+//
+// Records are PDFs and JPEGs that any reader opens, of sizes that Account.Records
+// bounds. Their content comes from the seed and is made up while an answer goes
+// out: one in the clear takes no memory, an encrypted one its own size once.
+// Records and AllRecords tell the truth about it, with SHA-256 and size. Content
+// that changes, comes late or slowly, or is malformed, is a fault.
+//
 // # Large pasts and what came of it
 //
 // A History is up to a hundred million closed cases that take no memory, for
-// backfills. Traces tell by what kind of answer each change was first shown, and
-// what became of its webhooks; Requests what was asked when.
+// backfills, with results if it says so. Traces tell by what kind of answer each
+// change was first shown, and what became of its webhooks; Requests what was
+// asked when.
 //
 // # Time
 //

@@ -253,10 +253,20 @@ func TestFaultsAreChecked(t *testing.T) {
 		"late by nothing":      {HookLate: 1},
 		"not yet for nothing":  {NotYet: 1},
 		"stale for nothing":    {Stale: 1},
+		"PDF late for nothing": {PDFLate: 1},
+		"slow records at once": {SlowRecords: 1},
+		"not a chance":         {Forbidden: 1.5},
+		"less than a chance":   {BadBase64: -1},
+		"negative PDF reads":   {PDFLate: 1, PDFLateReads: -1, PDFLateFor: 1},
 	} {
 		if err := sim.SetFaults(Faults{Accounts: map[string]FaultSet{"ACCT0001": f}}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+	// Those of records exclude no other.
+	good.All.Forbidden, good.All.ChangedRecords, good.All.BadBase64 = 1, 1, 1
+	if err := sim.SetFaults(good); err != nil {
+		t.Error(err)
 	}
 	if got := sim.Faults().All; got != good.All {
 		t.Errorf("a refused set changed them to %+v", got)

@@ -243,6 +243,74 @@ func TestHistoryRefuses(t *testing.T) {
 	}
 }
 
+// With Results the cases of a history are those of any other case: with results,
+// records and canaries, the account's switches, and a truth.
+func TestHistoryWithResults(t *testing.T) {
+	t.Parallel()
+	const cases = 40
+	sim := newSim(t, Config{Accounts: []Account{partnerAccount(Wire{ContactDataResult: true, UnknownFields: 0.1})}, Start: pastUntil.AddDate(0, 0, 1)})
+	before := create(t, sim, videoStarted)
+	h := History{ClientID: "ACCT0001", Cases: cases, From: pastUntil.AddDate(0, 0, -1), Until: pastUntil, Results: true}
+	if err := sim.AddHistory(h); err != nil {
+		t.Fatal(err)
+	}
+	after := create(t, sim, videoStarted)
+	if sim.cases[before].serial != 1 || sim.cases[after].serial != cases+2 {
+		t.Errorf("cases have numbers %d and %d", sim.cases[before].serial, sim.cases[after].serial)
+	}
+	client := newAPI(t, sim)
+	lists := make(map[string][]json.RawMessage)
+	for _, path := range []string{"/full", "/status"} {
+		lists[path] = decode[[]json.RawMessage](t, client.get(path))
+	}
+	var all []Record
+	for i, want := range sim.HistoryTruth() {
+		for path, list := range lists {
+			single := client.get("/" + want.CaseID + path).wants(http.StatusOK).body
+			if !bytes.Equal(single, list[i]) {
+				t.Errorf("%s: alone %s, in a list %s", path, single, list[i])
+			}
+			got, err := scr.ParseCase(single)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkShown(t, got, want)
+		}
+		number := i + 2
+		body := client.get("/" + want.CaseID + "?includeResultPdf=true&includeBinaryData=true").wants(http.StatusOK).body
+		if !bytes.Contains(body, fmt.Appendf(nil, `"CANARY-lastname-%d"`, number)) {
+			t.Errorf("case %d: %s", number, body)
+		}
+		truth, err := sim.Records(want.CaseID)
+		if err != nil || len(truth) == 0 {
+			t.Fatalf("records %v, %v", truth, err)
+		}
+		sent := recordsOf(t, body)
+		for _, r := range truth {
+			if got := sent[r.RecordID]; got.Data != nil {
+				checkContent(t, *got.Data, r)
+			} else if r.Given {
+				t.Errorf("no content of %+v", r)
+			}
+		}
+		all = append(all, truth...)
+	}
+	if diff := cmp.Diff(all, slices.Collect(sim.HistoryRecords())); diff != "" {
+		t.Errorf("records (-each +all):\n%s", diff)
+	}
+	if diff := cmp.Diff(all, lines[Record](t, ctl(t, sim, http.MethodGet, "/history/records", ""))); diff != "" {
+		t.Errorf("records (-each +control API):\n%s", diff)
+	}
+	if n := len(slices.Collect(sim.AllRecords())); n != 0 {
+		t.Errorf("%d records of no history", n)
+	}
+	for _, c := range sim.HistoryTruth() {
+		if !c.Seen {
+			t.Errorf("%s is not marked as seen", c.CaseID)
+		}
+	}
+}
+
 // A million cases take next to no memory.
 func TestHistoryTakesNoMemory(t *testing.T) { //nolint:paralleltest // measures the heap
 	heap := func() uint64 {
@@ -257,6 +325,14 @@ func TestHistoryTakesNoMemory(t *testing.T) { //nolint:paralleltest // measures 
 	const most = 4 << 20
 	if after := heap(); after > before+most {
 		t.Errorf("%d bytes for a million cases", after-before)
+	}
+	h := History{ClientID: "ACCT0001", Cases: 1_000_000, From: pastUntil.AddDate(0, 0, -1), Until: pastUntil, Results: true}
+	if err := sim.AddHistory(h); err != nil {
+		t.Fatal(err)
+	}
+	newAPI(t, sim).get("?createdFrom=" + pastUntil.Add(-time.Minute).Format(time.RFC3339)).wants(http.StatusOK)
+	if after := heap(); after > before+2*most {
+		t.Errorf("%d bytes for two million cases, half of them with results", after-before)
 	}
 	runtime.KeepAlive(sim)
 }

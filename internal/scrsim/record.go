@@ -20,8 +20,8 @@ type record struct {
 	name      string
 	checked   object // what photo says of it; nil for other methods
 	pdf       bool   // else a JPEG
-	there     bool // the state has the content
-	allowed   bool // the class and the method may have it
+	there     bool   // the state has the content
+	allowed   bool   // the class and the method may have it
 }
 
 func (rec record) mediaType() string {

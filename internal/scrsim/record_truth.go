@@ -60,6 +60,26 @@ func (s *Simulator) AllRecords() iter.Seq[Record] {
 	}
 }
 
+// HistoryRecords is AllRecords of the cases of histories with Results, deleted
+// ones included.
+func (s *Simulator) HistoryRecords() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		s.mu.Lock()
+		histories := slices.Clone(s.histories)
+		s.mu.Unlock()
+		for _, h := range histories {
+			for i := 0; h.Results && i < h.Cases; i++ {
+				// Whether the case is archived does not show.
+				for record := range (past{history: h, index: i}).view().truth() {
+					if !yield(record) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
 // Answer returns the case as GET /cases/{caseId}/full?includeResultPdf=true has it
 // without a fault. It counts as no read: nothing is seen by it, and no fault used
 // up.
