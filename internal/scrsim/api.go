@@ -166,7 +166,7 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, op o
 // written writes body through to the connection and reports whether all of it
 // went out to someone who still waits.
 func (*Simulator) written(ctx context.Context, w http.ResponseWriter, out io.Writer, body outgoing) bool {
-	buffered := bufio.NewWriterSize(out, 1<<16)
+	buffered := bufio.NewWriterSize(out, int(min(body.size, 1<<16)))
 	if body.writeTo(buffered) != nil || buffered.Flush() != nil {
 		return false
 	}

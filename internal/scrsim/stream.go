@@ -1,7 +1,6 @@
 package scrsim
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -238,15 +237,11 @@ func list[T any](w *jsonWriter, all []T) error {
 	return nil
 }
 
-// base64URL writes b as base64url without padding, in pieces.
+// base64URL writes b as base64url without padding, in small pieces.
 func base64URL(w io.Writer, b []byte) error {
-	buffered := bufio.NewWriterSize(w, 1<<16)
-	e := base64.NewEncoder(base64.RawURLEncoding, buffered)
+	e := base64.NewEncoder(base64.RawURLEncoding, w)
 	if _, err := e.Write(b); err != nil {
 		return err
 	}
-	if err := e.Close(); err != nil {
-		return err
-	}
-	return buffered.Flush()
+	return e.Close()
 }

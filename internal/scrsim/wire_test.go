@@ -251,9 +251,9 @@ func TestUnknownFields(t *testing.T) {
 	for _, method := range allMethods {
 		for _, rate := range []float64{0, 0.3, 1} {
 			acct := testAccount("ACCT0001", scr.ClassMobility)
-			acct.Wire.UnknownFields = rate
+			acct.Wire.UnknownFields, acct.Records = rate, tinyRecords
 			sim := newSim(t, Config{Accounts: []Account{acct}})
-			for range 30 {
+			for range 12 {
 				id := create(t, sim, Step{Method: method, Status: scr.StatusSuccess})
 				advance(t, sim, id)
 				path := "/" + id + "/full?includeResultPdf=true&includeBinaryData=true"
