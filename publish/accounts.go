@@ -33,6 +33,11 @@ func newAccount(a Account, cfg Config) *account {
 	return &account{Account: a, gate: newGate(cfg.ReadsPerAccount), breaker: newBreaker(), failing: make(map[string]bool)}
 }
 
+// rules are what the account's settings say about its events.
+func (a *account) rules(publishProgress bool) rules {
+	return rules{Class: a.RegulatoryClass, PublishProgress: publishProgress, Results: a.Results, Records: a.Records != nil}
+}
+
 // allow says whether a read may be tried now; with an open breaker it hands out
 // one probe at a time.
 func (a *account) allow(now time.Time) bool {

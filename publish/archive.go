@@ -52,14 +52,18 @@ func newArchiver() archiver {
 }
 
 // archivable says whether a case is done with here, and may be archived: closed,
-// nothing waits, nothing went to the dead letters, and what has an event has it
-// on the topic. P4 would not survive less: an archived case shows in no sweep.
-func archivable(s *schemas.CaseState) bool {
+// nothing waits, nothing went to the dead letters, what has an event has it on the
+// topic, and what owes a result or records has given them. P4 would not survive
+// less: an archived case shows in no sweep.
+func archivable(s *schemas.CaseState, r rules) bool {
 	if s.Archived || s.CaseStatus != scr.CaseClosed || s.Sequence == 0 || s.Retry != nil || s.DeadLettered != nil {
 		return false
 	}
 	return !slices.ContainsFunc(s.Identifications, func(id schemas.IdentificationState) bool {
-		return typeOf(id.Method, id.Status) != schemas.StatusTypeProgress && !slices.Contains(id.Outputs, schemas.OutputStatus)
+		kind := typeOf(id.Method, id.Status)
+		return kind != schemas.StatusTypeProgress && !slices.Contains(id.Outputs, schemas.OutputStatus) ||
+			kind == schemas.StatusTypeFinal && r.Results && !slices.Contains(id.Outputs, schemas.OutputResult) ||
+			r.Records && id.RecordsPending != nil
 	})
 }
 
@@ -128,7 +132,7 @@ func (w *worker) takeArchivable(now time.Time) (a *account, keys []string) {
 		if _, open := owner.blocked(now); open {
 			continue
 		}
-		if state := w.table.get(key); state != nil && archivable(state) {
+		if state := w.table.get(key); state != nil && archivable(state, owner.rules(w.p.cfg.PublishProgress)) {
 			a, keys = owner, append(keys, key)
 		}
 	}
@@ -191,8 +195,8 @@ func (w *worker) noteArchived(b *batch, limit int) {
 	for len(in.done) > 0 && len(b.states) < limit {
 		key := in.done[0]
 		in.done = in.done[1:]
-		state := w.table.get(key)
-		if state == nil || w.running[key] || !archivable(state) || w.hold.refuses(key, w.p.cfg.Now) {
+		state, owner := w.table.get(key), w.p.accounts[clientOf(key)]
+		if state == nil || w.running[key] || !archivable(state, owner.rules(w.p.cfg.PublishProgress)) || w.hold.refuses(key, w.p.cfg.Now) {
 			continue
 		}
 		state.Archived = true // UpdatedAt stays: nobody has looked at the case

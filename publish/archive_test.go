@@ -22,7 +22,7 @@ func TestArchivable(t *testing.T) {
 			{Method: scr.MethodBasic, Status: scr.StatusSuccess, Outputs: out},
 		},
 	}
-	if !archivable(&done) {
+	if !archivable(&done, rules{}) {
 		t.Error("a case that is done with is not archived")
 	}
 	for name, change := range map[string]func(s *schemas.CaseState){
@@ -36,7 +36,7 @@ func TestArchivable(t *testing.T) {
 		s := done
 		s.Identifications = slices.Clone(done.Identifications)
 		change(&s)
-		if archivable(&s) {
+		if archivable(&s, rules{}) {
 			t.Errorf("%s: archived", name)
 		}
 	}

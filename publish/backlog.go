@@ -27,7 +27,7 @@ const (
 // themselves are durable.
 type backlog struct {
 	byAccount map[*account]*dueSlots
-	begun     map[string]*claim // looks for slots that have not come back, by state key
+	begun     map[string]*lookClaim // looks for slots that have not come back, by state key
 }
 
 // dueSlots are the slots of one account.
@@ -39,7 +39,7 @@ type dueSlots struct {
 }
 
 func newBacklog() backlog {
-	return backlog{byAccount: make(map[*account]*dueSlots), begun: make(map[string]*claim)}
+	return backlog{byAccount: make(map[*account]*dueSlots), begun: make(map[string]*lookClaim)}
 }
 
 // add puts a slot in line. Parked slots stand by their place in case-state: that
@@ -120,11 +120,11 @@ func (b *backlog) nextProbe(now time.Time) time.Time {
 	return first
 }
 
-// claim decides between the read of a slot's look that is in line, and a trigger
+// lookClaim decides between the read of a slot's look that is in line, and a trigger
 // that comes before it began: the first of both takes it.
-type claim struct{ taken atomic.Bool }
+type lookClaim struct{ taken atomic.Bool }
 
-func (c *claim) take() bool { return c.taken.CompareAndSwap(false, true) }
+func (c *lookClaim) take() bool { return c.taken.CompareAndSwap(false, true) }
 
 // startDue starts looks for retry slots that are due, as far as their accounts
 // take them. Time and probing are in memory only: the slot itself is written
@@ -138,7 +138,7 @@ func (w *worker) startDue() {
 		var jobs []job
 		for _, key := range s.next(w.backlog.room(a, now)) {
 			if w.table.waiting(key) && !w.running[key] {
-				c := new(claim)
+				c := new(lookClaim)
 				w.running[key], w.backlog.begun[key] = true, c
 				jobs = append(jobs, job{key: key, account: a, slot: true, stateAt: w.table.offset(key), claim: c, began: now})
 			}

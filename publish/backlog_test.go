@@ -60,7 +60,7 @@ func TestEveryAccountHasRoomForItsSlots(t *testing.T) {
 		t.Error("one account takes all")
 	}
 	for i := range maxSlots {
-		b.begun[caseName(i)] = new(claim)
+		b.begun[caseName(i)] = new(lookClaim)
 	}
 	b.byAccount[other].begun = leastSlots - 1
 	if got := b.room(other, now); got != 1 {

@@ -36,6 +36,7 @@ const (
 	markTime
 	markFinal
 	markStatusOut // its one output is the status event
+	markRecordsPending
 )
 
 // knownTexts are the texts that the API and this package use, by number. Number
@@ -50,10 +51,10 @@ var knownOutputs = []schemas.Output{schemas.OutputUnknown, schemas.OutputStatus,
 
 var knownStatusTypes = []schemas.StatusType{
 	schemas.StatusTypeUnknown, schemas.StatusTypeNotification, schemas.StatusTypePreliminary, schemas.StatusTypeFinal,
-	schemas.StatusTypeCancelled, schemas.StatusTypeProgress,
+	schemas.StatusTypeCancelled, schemas.StatusTypeProgress, schemas.StatusTypeRecordsAvailable,
 }
 
-var knownRetryKinds = []schemas.RetryKind{schemas.RetryUnknown, schemas.RetryFault, schemas.RetryParked, schemas.RetryRecheck}
+var knownRetryKinds = []schemas.RetryKind{schemas.RetryUnknown, schemas.RetryFault, schemas.RetryParked, schemas.RetryRecheck, schemas.RetryRecords}
 
 // head is what the table asks for most of a condensed state.
 type head struct {
@@ -247,6 +248,9 @@ func (c *condenser) identification(id *schemas.IdentificationView, created int64
 	if statusOut {
 		marks |= markStatusOut
 	}
+	if id.RecordsPending.Set {
+		marks |= markRecordsPending
+	}
 	c.b = append(c.b, marks)
 	c.text(id.Method)
 	c.text(id.Status)
@@ -259,6 +263,11 @@ func (c *condenser) identification(id *schemas.IdentificationView, created int64
 		c.varint(id.SubStatusReason.Value)
 	}
 	c.optionalTime(id.IdentificationTime, id.Created)
+	if p := id.RecordsPending; p.Set {
+		c.varint(p.Sequence)
+		c.time(p.Since, id.Modified)
+		c.varint(p.Attempts)
+	}
 	if !statusOut {
 		c.uvarint(uint64(len(id.Outputs)))
 		for _, o := range id.Outputs {
@@ -382,6 +391,9 @@ func (e *expander) identification(id *schemas.IdentificationState, created int64
 		id.SubStatusReason = new(int(e.varint()))
 	}
 	id.IdentificationTime = e.optionalTime(marks&markTime != 0, at)
+	if marks&markRecordsPending != 0 {
+		id.RecordsPending = &schemas.PendingRecords{Sequence: e.varint(), Since: millis(e.time(id.Modified.UnixMilli())), Attempts: e.varint()}
+	}
 	if marks&markStatusOut != 0 {
 		id.Outputs = []schemas.Output{schemas.OutputStatus}
 		return

@@ -13,6 +13,8 @@ type rules struct {
 	Class schemas.RegulatoryClass
 	// PublishProgress publishes states without a status type (guide 2.6) too.
 	PublishProgress bool
+	// Results and Records say what a final state gives beside its status event.
+	Results, Records bool
 }
 
 // verdict is the outcome of one look.
@@ -34,6 +36,9 @@ const (
 	// verdictDoubt: a read shows another state under the same second, and by
 	// rank a step back. The state stays as it is; look again, then confirm.
 	verdictDoubt
+	// verdictOwed: nothing new, but a final state still owes its result, or its
+	// records; see decision.Owed.
+	verdictOwed
 )
 
 func (v verdict) String() string {
@@ -50,6 +55,8 @@ func (v verdict) String() string {
 		return "needs_read"
 	case verdictDoubt:
 		return "doubt"
+	case verdictOwed:
+		return "owed"
 	default:
 		return "none"
 	}
@@ -66,6 +73,9 @@ type decision struct {
 	// DeadLettered, HooksDue and UpdatedAt are those of the old state, Sequence
 	// and LastEventHash those before Events.
 	State schemas.CaseState
+	// Owed are the final states that give more than a status event. Whoever takes
+	// it out notes it in State.
+	Owed []owed
 	// Superseded counts states that came later than their successor, or again
 	// after it: the state keeps no history to tell the two apart.
 	Superseded int
@@ -103,7 +113,14 @@ func decide(prev *schemas.CaseState, s snapshot, r rules, confirm bool) decision
 		}
 	}
 	l.apply()
+	if !s.FromRead && l.needsRead() {
+		return decision{Verdict: verdictNeedsRead, State: stateOrNone(prev)}
+	}
+	if !s.FromRead {
+		l.owed = nil // the retry slot asks for it, or the next read
+	}
 	d := decision{
+		Owed:       l.owed,
 		Events:     l.events,
 		State:      l.state,
 		Superseded: c.older + s.Shadowed,
@@ -115,6 +132,8 @@ func decide(prev *schemas.CaseState, s snapshot, r rules, confirm bool) decision
 		d.Verdict = verdictChanged
 	case l.touched:
 		d.Verdict = verdictTracked
+	case len(l.owed) > 0:
+		d.Verdict = verdictOwed
 	case c.older > 0 || c.theCase == older:
 		// A stale answer says nothing about the time at which it was asked for:
 		// LastReadAt stays.
@@ -165,6 +184,7 @@ type look struct {
 	owned    bool // state.Identifications is our own copy
 	touched  bool // state differs from the old one
 	events   []schemas.StatusChanged
+	owed     []owed
 	unknown  []unknownText
 }
 
@@ -180,6 +200,7 @@ func (l *look) apply() {
 				l.own()
 				l.state.Identifications[at].Modified = id.Modified
 			}
+			l.complete(id, at)
 		case added, newer, forward, tied:
 			l.change(id, at)
 		case older:
@@ -219,6 +240,10 @@ func (l *look) change(id *schemas.ObservedIdentification, at int) {
 	}
 	st.Outputs = []schemas.Output{schemas.OutputStatus}
 	l.publish(identificationEvent(l.snapshot, id, m), wasFinal, len(m.unknown) > 0)
+	if m.statusType == schemas.StatusTypeFinal && (l.rules.Results || l.rules.Records) {
+		event := len(l.events) - 1
+		l.owed = append(l.owed, owed{at: at, event: event, base: l.events[event], result: l.rules.Results, records: l.rules.Records})
+	}
 }
 
 // applyCase takes the case itself into the state. One that becomes closed, or
@@ -259,7 +284,7 @@ func (l *look) trackCase(rel relation) {
 	}
 }
 
-// publish completes an event with what the state knows, and appends it.
+// publish completes an event, and appends it.
 func (l *look) publish(e schemas.StatusChanged, wasFinal, unknown bool) {
 	first := l.state.Sequence == 0 && len(l.events) == 0
 	switch {
@@ -270,13 +295,18 @@ func (l *look) publish(e schemas.StatusChanged, wasFinal, unknown bool) {
 	case unknown:
 		e.Anomaly = new(schemas.AnomalyUnknownCode)
 	}
+	l.events = append(l.events, l.identified(e))
+}
+
+// identified completes an event with what the rules and the state know.
+func (l *look) identified(e schemas.StatusChanged) schemas.StatusChanged {
 	e.RegulatoryClass = l.rules.Class
 	e.ReferenceID = l.snapshot.ReferenceID
 	if e.ReferenceID == nil {
 		e.ReferenceID = l.state.ReferenceID // an earlier look gave it
 	}
 	e.EventID = eventID(e)
-	l.events = append(l.events, e)
+	return e
 }
 
 // own copies the identifications before the first write: the old state stays.
@@ -293,6 +323,13 @@ func codeOf(c *schemas.StatusCode) *int {
 		return nil
 	}
 	return new(c.Code) // a pointer into c would keep all of it in the state
+}
+
+func stateOrNone(s *schemas.CaseState) schemas.CaseState {
+	if s == nil {
+		return schemas.CaseState{}
+	}
+	return *s
 }
 
 func latest(a, b time.Time) time.Time {

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -23,12 +24,13 @@ var rewrite = flag.Bool("rewrite", false, "rewrite testdata/decide: commit only 
 // step is a command, what it shows on indented lines, and below the dashes what
 // decide made of it:
 //
-//	rules [progress]                        publish states without a type too
-//	read|observe <at> <case status> <case modified> [created=… ref=… until=… archived confirm]
+//	rules [progress] [results] [records]    publish states without a type too; what final states give beside their event
+//	read|observe <at> <case status> <case modified> [created=… ref=… until=… archived confirm backfill away]
 //	  <method> <status> <created> <modified> [sub=… reason=… at=… primary]
 //	retry                                   the case is known as a retry only
 //
-// Times are of one day, a dash is none, underscores stand for blanks.
+// Away: the store of records does not answer. A status event waits for it for
+// fifteen minutes. Times are of one day, a dash is none, underscores stand for blanks.
 func TestDecideScenarios(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/decide/*.txt")
@@ -78,6 +80,7 @@ type scenario struct {
 	*testing.T
 	rules rules
 	state *schemas.CaseState
+	since time.Time // the first attempt to store records that failed
 }
 
 func (sc *scenario) step(input string) string {
@@ -95,13 +98,18 @@ func (sc *scenario) step(input string) string {
 	switch command[0] {
 	case "rules":
 		sc.rules.PublishProgress = slices.Contains(command, "progress")
+		sc.rules.Results, sc.rules.Records = slices.Contains(command, "results"), slices.Contains(command, "records")
 		return "ok\n"
 	case "retry":
 		sc.state = &schemas.CaseState{ClientID: "ABCD1234", CaseID: "CASE00000001", Retry: &schemas.Retry{Kind: schemas.RetryFault}}
 		return "ok\n"
 	case "read", "observe":
 		s, confirm := sc.snapshot(command, shown)
-		return sc.decide(s, confirm)
+		records := stored{references: map[recordKey]schemas.RecordReference{}}
+		if slices.Contains(command, "away") {
+			records = stored{err: errors.New("away")}
+		}
+		return sc.decide(s, confirm, records)
 	}
 	sc.Fatalf("unknown command %q", command[0])
 	return ""
@@ -128,6 +136,7 @@ func (sc *scenario) snapshot(command []string, shown [][]string) (s snapshot, co
 			o.Archived = true
 		case "confirm":
 			confirm = true
+		case "backfill", "away":
 		default:
 			sc.Fatalf("unknown option %q", option)
 		}
@@ -136,6 +145,9 @@ func (sc *scenario) snapshot(command []string, shown [][]string) (s snapshot, co
 		o.Identifications = append(o.Identifications, sc.identification(fields))
 	}
 	trigger := schemas.Trigger{ClientID: "ABCD1234", CaseID: "CASE00000001", Source: schemas.SourceSweep, Observation: o}
+	if slices.Contains(command, "backfill") {
+		trigger.Source = schemas.SourceBackfill
+	}
 	s = snapshotOfObservation(trigger)
 	s.FromRead = command[0] == "read"
 	return s, confirm
@@ -165,17 +177,30 @@ func (sc *scenario) identification(fields []string) schemas.ObservedIdentificati
 
 // decide takes one look, checks what holds for every look, and prints what
 // became of it.
-func (sc *scenario) decide(s snapshot, confirm bool) string {
+func (sc *scenario) decide(s snapshot, confirm bool, records stored) string {
 	before := mustClone(sc.T, sc.state)
 	d := decide(sc.state, s, sc.rules, confirm)
 	if diff := cmp.Diff(before, sc.state, cmpopts.EquateEmpty()); diff != "" {
 		sc.Errorf("decide changed the old state (-before +after):\n%s", diff)
 	}
-	sealed, next := sc.commit(d)
+	if sc.since.IsZero() {
+		sc.since = s.ObservedAt
+	}
+	planned := planOutputs(d, records, sc.since, s.ObservedAt, 15*time.Minute)
+	if planned.hold != nil {
+		return "held\n"
+	}
+	if planned.again == nil {
+		sc.since = time.Time{}
+	}
+	sealed, next := sc.commit(planned)
 	var out strings.Builder
 	fmt.Fprintln(&out, d.Verdict)
 	for _, e := range sealed {
 		out.WriteString(printEvent(e.Event))
+	}
+	for _, o := range planned.results {
+		fmt.Fprintf(&out, "result of %s %s%s\n", o.base.Method, o.base.Status, printRecordsState(o.base))
 	}
 	for _, u := range d.Unknown {
 		fmt.Fprintf(&out, "unknown %s %q\n", u.Kind, u.Text)
@@ -189,7 +214,7 @@ func (sc *scenario) decide(s snapshot, confirm bool) string {
 	if !cmp.Equal(before, &next, cmpopts.EquateEmpty()) {
 		out.WriteString(printState(next))
 	}
-	sc.checkStep(before, d, next)
+	sc.checkStep(before, d, next, planned)
 	sc.checkRepeat(next, s, d)
 	if before != nil || d.Verdict == verdictChanged || d.Verdict == verdictTracked {
 		sc.state = &next
@@ -198,22 +223,28 @@ func (sc *scenario) decide(s snapshot, confirm bool) string {
 }
 
 // commit does what the worker does with a decision.
-func (sc *scenario) commit(d decision) ([]sealedEvent, schemas.CaseState) {
-	sealed, sequence, hash, err := seal(sc.state, d.Events, encoder.Encode)
+func (sc *scenario) commit(out outputs) ([]sealedEvent, schemas.CaseState) {
+	sealed, sequence, hash, err := seal(sc.state, out.events, encoder.Encode)
 	if err != nil {
 		sc.Fatal(err)
 	}
-	next := d.State
+	next := out.state
 	if len(sealed) > 0 {
 		next.Sequence, next.LastEventHash = sequence, &hash
+	}
+	for _, o := range out.pending {
+		next.Identifications[o.at].RecordsPending.Sequence = sealed[o.event].Event.Sequence
 	}
 	return sealed, next
 }
 
 // checkStep: verdict and outcome belong together, and the state survives Avro.
-func (sc *scenario) checkStep(before *schemas.CaseState, d decision, next schemas.CaseState) {
+func (sc *scenario) checkStep(before *schemas.CaseState, d decision, next schemas.CaseState, planned outputs) {
 	if (len(d.Events) > 0) != (d.Verdict == verdictChanged) {
 		sc.Errorf("verdict %s with %d events", d.Verdict, len(d.Events))
+	}
+	if (len(planned.events) > 0 || len(planned.results) > 0 || planned.again != nil) && d.Verdict != verdictChanged && d.Verdict != verdictOwed {
+		sc.Errorf("verdict %s with something to write", d.Verdict)
 	}
 	ignored := cmp.Options{cmpopts.EquateEmpty()}
 	switch d.Verdict {
@@ -224,7 +255,7 @@ func (sc *scenario) checkStep(before *schemas.CaseState, d decision, next schema
 		if diff := cmp.Diff(before, &next, ignored); diff != "" {
 			sc.Errorf("verdict %s changed the state (-before +after):\n%s", d.Verdict, diff)
 		}
-	case verdictTracked, verdictChanged:
+	case verdictTracked, verdictChanged, verdictOwed:
 		if cmp.Equal(before, &next, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(schemas.CaseState{}, "LastReadAt")) {
 			sc.Errorf("verdict %s left the state as it was", d.Verdict)
 		}
@@ -242,10 +273,12 @@ func (sc *scenario) checkRepeat(state schemas.CaseState, s snapshot, d decision)
 	if d.Verdict == verdictDoubt || d.Verdict == verdictNeedsRead {
 		return
 	}
+	wasRead := s.FromRead
 	for _, fromRead := range []bool{true, false} {
 		s.FromRead = fromRead
 		again := decide(&state, s, sc.rules, false)
-		if len(again.Events) > 0 || again.Verdict == verdictDoubt || again.Verdict == verdictTracked {
+		if len(again.Events) > 0 || again.Verdict == verdictDoubt || again.Verdict == verdictTracked ||
+			wasRead && slices.ContainsFunc(again.Owed, func(o owed) bool { return o.result }) {
 			sc.Errorf("the same look again (read: %t): %s with %d events", fromRead, again.Verdict, len(again.Events))
 		}
 	}
@@ -284,7 +317,19 @@ func printEvent(e schemas.StatusChanged) string {
 	if e.Anomaly != nil {
 		fmt.Fprintf(&out, ", anomaly %s", *e.Anomaly)
 	}
+	out.WriteString(printRecordsState(e))
 	return out.String() + "\n"
+}
+
+func printRecordsState(e schemas.StatusChanged) string {
+	var out strings.Builder
+	if e.RecordsState != nil {
+		fmt.Fprintf(&out, ", records %s", *e.RecordsState)
+	}
+	if e.Completes != nil {
+		fmt.Fprintf(&out, ", completes %d", *e.Completes)
+	}
+	return out.String()
 }
 
 func printState(st schemas.CaseState) string {
@@ -321,6 +366,9 @@ func printState(st schemas.CaseState) string {
 		}
 		if id.WasFinal {
 			out.WriteString(" final")
+		}
+		if p := id.RecordsPending; p != nil {
+			fmt.Fprintf(&out, " pending since=%s attempts=%d of=%d", clock(p.Since), p.Attempts, p.Sequence)
 		}
 		out.WriteString("\n")
 	}

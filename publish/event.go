@@ -188,8 +188,9 @@ var eventNamespace = uuid.MustParse("6fb76fbd-e612-40ad-93c7-1fb8813b1efa")
 // identification: clientId, caseId, created, method, identification created,
 // status, codes, identificationTime, identification modified; of the case alone
 // its status and modified instead. Every part is written with its length, an
-// absent one as a dash, so that no two changes share a name. The ids are public:
-// a change here breaks every consumer that deduplicates by them.
+// absent one as a dash, so that no two changes share a name. The event that brings
+// the records of a change has the change's name and a word more. The ids are
+// public: a change here breaks every consumer that deduplicates by them.
 func eventID(e schemas.StatusChanged) string {
 	n := make(eventName, 0, 256)
 	n.text(e.ClientID)
@@ -216,6 +217,9 @@ func eventID(e schemas.StatusChanged) string {
 		n.text(string(e.CaseStatus.Status))
 		n.optional(e.CaseStatus.StatusText)
 		n.time(e.CaseStatus.Modified)
+	}
+	if e.StatusType == schemas.StatusTypeRecordsAvailable {
+		n.text(string(e.StatusType))
 	}
 	return uuid.NewSHA1(eventNamespace, n).String()
 }
@@ -309,6 +313,7 @@ func eventHeaders(e schemas.StatusChanged, contentType string, traceparent *stri
 	if e.MethodText != nil && *e.MethodText != "" {
 		method = *e.MethodText
 	}
+	statusType := strings.ReplaceAll(string(e.StatusType), "_", "-")
 	// One allocation for all values: this is done for every event.
 	headers, values := make([]kgo.RecordHeader, 0, 12), make([]byte, 0, 320)
 	add := func(key string, parts ...string) {
@@ -321,13 +326,13 @@ func eventHeaders(e schemas.StatusChanged, contentType string, traceparent *stri
 	add("ce_specversion", "1.0")
 	add("ce_id", e.EventID)
 	add("ce_source", "/scr/", e.ClientID)
-	add("ce_type", "postident.identification.", string(e.StatusType), ".v1")
+	add("ce_type", "postident.identification.", statusType, ".v1")
 	add("ce_subject", e.CaseID)
 	add("ce_time", changeTime(e).UTC().Format(time.RFC3339))
 	add("content-type", contentType)
 	add("method", method)
 	add("regulatory-class", string(e.RegulatoryClass))
-	add("status-type", string(e.StatusType))
+	add("status-type", statusType)
 	add("client-id", e.ClientID)
 	if traceparent != nil {
 		add("traceparent", *traceparent)

@@ -29,12 +29,14 @@ type trigger struct {
 type job struct {
 	key      string
 	account  *account
-	triggers []trigger // none when only the retry slot asks
-	slot     bool      // the case's retry is due, and this look is its attempt
-	stateAt  int64     // where the slot's trigger stands in case-state
-	claim    *claim    // of a slot: whoever takes it goes first
+	triggers []trigger  // none when only the retry slot asks
+	slot     bool       // the case's retry is due, and this look is its attempt
+	stateAt  int64      // where the slot's trigger stands in case-state
+	claim    *lookClaim // of a slot: whoever takes it goes first
 	resend   *kgo.Record
-	began    time.Time // of a look that reads: when it got in line; zero else
+	began    time.Time          // of a look that reads: when it got in line; zero else
+	prev     *schemas.CaseState // of a look that may store records: what was published when it began
+	confirm  bool               // likewise: it settles a doubt
 }
 
 // result is a finished look.
@@ -43,8 +45,10 @@ type result struct {
 	origin   trigger   // the first trigger, or the slot's
 	observed *snapshot // from the trigger's own observation; nil after a read
 	answer   scr.Case
-	readAt   time.Time // when the read began
-	trace    string    // traceparent for the events
+	full     *scr.Result // the answer with all that it held; nil if nobody wants it
+	stored   stored      // what became of its records
+	readAt   time.Time   // when the read began
+	trace    string      // traceparent for the events
 	err      error
 }
 
@@ -56,6 +60,14 @@ var (
 	// errBlocked says that the account's breaker is open.
 	errBlocked = errors.New("account is held back")
 )
+
+// traceparent is the header that goes with what a look gives, nil for none.
+func (r *result) traceparent() *string {
+	if r.trace == "" {
+		return nil
+	}
+	return &r.trace
+}
 
 // take takes a record of the inbox.
 func (w *worker) take(ctx context.Context, rec *kgo.Record) {
@@ -153,7 +165,7 @@ func joins(prev *schemas.CaseState, t schemas.Trigger) bool {
 // waits to look again: it looks now, before the change is overtaken by the next.
 // A fault of the case keeps its pauses, and an account that is down its breaker.
 func hastens(prev *schemas.CaseState, t schemas.Trigger) bool {
-	return prev.Retry != nil && prev.Retry.Kind == schemas.RetryRecheck && t.Observation != nil &&
+	return prev.Retry != nil && (prev.Retry.Kind == schemas.RetryRecheck || prev.Retry.Kind == schemas.RetryRecords) && t.Observation != nil &&
 		t.Observation.Modified.After(timeOrZero(prev.CaseModified))
 }
 
@@ -173,6 +185,10 @@ func newestHook(triggers []trigger) trigger {
 // wait for its turn: past it the trigger becomes a durable retry.
 func (w *worker) read(j job) {
 	j.began = w.p.cfg.Now()
+	if j.account.Records != nil {
+		j.prev = w.table.get(j.key)
+		j.confirm = j.slot && j.prev != nil && confirms(j.prev.Retry)
+	}
 	w.spawn(func(ctx context.Context) {
 		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 		defer cancel()
@@ -180,6 +196,7 @@ func (w *worker) read(j job) {
 		if r.err = j.account.enter(bounded); r.err == nil {
 			r = w.readCase(bounded, r)
 			j.account.leave()
+			r = w.storeRecords(ctx, r)
 		}
 		w.deliver(ctx, r)
 	})
@@ -209,7 +226,13 @@ func (w *worker) readCase(ctx context.Context, r result) result {
 	// Crash point "read": the position has not moved, or the slot is as it was;
 	// the case is looked at again. An answer that comes to a zombie is old: what
 	// it makes of it does not count, for it is fenced.
-	r.answer, r.err = r.account.Read(ctx, caseOf(r.key))
+	if r.account.ReadResult == nil {
+		r.answer, r.err = r.account.Read(ctx, caseOf(r.key))
+	} else if full, err := r.account.ReadResult(ctx, caseOf(r.key), false, nil); err != nil {
+		r.err = err
+	} else {
+		r.full, r.answer = &full, full.Case
+	}
 	if r.err != nil && errors.Is(context.Cause(ctx), errDeadline) {
 		// The account took longer than anyone waits: that is its breaker's affair.
 		r.err = &scr.UnavailableError{Err: context.DeadlineExceeded}

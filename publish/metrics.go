@@ -19,6 +19,11 @@ type metrics struct {
 	meter        metric.Meter
 	triggers     metric.Int64Counter
 	events       metric.Int64Counter
+	results      metric.Int64Counter
+	leftOut      metric.Int64Counter
+	stored       metric.Int64Counter
+	storedBytes  metric.Int64Counter
+	storing      metric.Float64Histogram
 	looks        metric.Int64Counter
 	superseded   metric.Int64Counter
 	unknown      metric.Int64Counter
@@ -56,6 +61,11 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	}
 	m.triggers = counter("postident.triggers.consumed", "{trigger}", "Triggers taken from the inbox, by source.")
 	m.events = counter("postident.events.published", "{event}", "Status events committed, by account, method, status type and source.")
+	m.results = counter("postident.results.published", "{result}", "Results committed, by account.")
+	m.leftOut = counter("postident.results.left_out", "{result}", "Results too large for their topic, whose status event went out without them, by account.")
+	m.stored = counter("postident.records.stored", "{record}", "Binary records put into the object store, also those that were there, by account.")
+	m.storedBytes = counter("postident.records.stored.size", "By", "Size of the binary records put into the object store, by account.")
+	m.storing = seconds("postident.records.duration", "Reads of a case with its records and their uploads, by account and result.", .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120)
 	m.looks = counter("postident.looks", "{look}", "Looks at a case that were settled, by account and verdict.")
 	m.superseded = counter("postident.changes.superseded", "{change}", "States seen later than their successor, which give no event.")
 	m.unknown = counter("postident.values.unknown", "{value}", "Methods, statuses and codes that the guide does not list, by kind.")
@@ -166,6 +176,25 @@ func (m *metrics) archived(ctx context.Context, r archiveAnswer) {
 
 func missedLabels(clientID string, t schemas.StatusType) metric.AddOption {
 	return metric.WithAttributes(attribute.String("client_id", clientID), attribute.String("status_type", string(t)))
+}
+
+// recordsStored counts how an attempt to store the records of a case ended.
+func (m *metrics) recordsStored(ctx context.Context, clientID string, s stored, d time.Duration) {
+	client, result := attribute.String("client_id", clientID), "ok"
+	if s.err != nil {
+		result = failureOf(s.err).reason
+	}
+	m.storing.Record(ctx, d.Seconds(), metric.WithAttributes(client, attribute.String("result", result)))
+	size := int64(0)
+	for _, r := range s.references {
+		size += r.Size
+	}
+	m.stored.Add(ctx, int64(len(s.references)), metric.WithAttributes(client))
+	m.storedBytes.Add(ctx, size, metric.WithAttributes(client))
+}
+
+func (m *metrics) resultLeftOut(ctx context.Context, clientID string) {
+	m.leftOut.Add(ctx, 1, metric.WithAttributes(attribute.String("client_id", clientID)))
 }
 
 // ownership counts the owned partitions.
@@ -308,6 +337,9 @@ func (m *metrics) committed(ctx context.Context, now time.Time, b *batch) {
 
 // noticed counts of one look what few looks have.
 func (m *metrics) noticed(ctx context.Context, now time.Time, c *counted) {
+	if c.results > 0 {
+		m.results.Add(ctx, int64(c.results), metric.WithAttributes(attribute.String("client_id", c.clientID)))
+	}
 	for _, d := range c.missed {
 		m.missed.Add(ctx, 1, missedLabels(c.clientID, d.StatusType))
 	}

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"postident-bridge/internal/claim"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -25,6 +26,8 @@ type Topics struct {
 	CaseState  string
 	Status     string
 	DeadLetter string
+	// Result is needed if any account has Results.
+	Result string
 }
 
 // Account is one SCR account whose cases are published.
@@ -40,6 +43,17 @@ type Account struct {
 	// Read reads one case. It returns the error kinds of package scr, or the
 	// context's error, and is called from many goroutines.
 	Read func(ctx context.Context, caseID string) (scr.Case, error)
+	// Results has a result go out with each final status, for the topic of results.
+	Results bool
+	// Records is where the binary records of final states are kept (P6); nil leaves
+	// them at the source.
+	Records *claim.Store
+	// ReadResult reads one case with all that the account may have of it, and is
+	// needed for Results and Records; reads go by it instead of Read then. With binary
+	// it hands the content of each record to store, one after the other, and ends with
+	// the first error of it. It returns what Read returns, or that error, and is called
+	// from many goroutines.
+	ReadResult func(ctx context.Context, caseID string, binary bool, store func(context.Context, scr.RecordContent) error) (scr.Result, error)
 	// Archive marks closed cases as archived at the source (guide 7.6); nil leaves
 	// them as they are. Without an error all of them are archived, whether the
 	// answer confirms them or not: it lists only those that were not before. It
@@ -59,8 +73,10 @@ type Config struct {
 	// ids (<prefix>process-<partition>).
 	Prefix   string
 	Accounts []Account
-	// Encoder frames the public events. It does no I/O.
-	Encoder *schemas.StatusEncoder
+	// Encoder frames the status events, ResultEncoder the results, which only
+	// accounts with Results need. They do no I/O.
+	Encoder       *schemas.StatusEncoder
+	ResultEncoder *schemas.ResultEncoder
 	// PublishProgress publishes the states that have no status type (guide 2.6).
 	PublishProgress bool
 	// ReadsPerAccount bounds the reads under way to one account in this process
@@ -70,6 +86,15 @@ type Config struct {
 	// wait for a free slot included (default 20 s); past it the trigger becomes
 	// a durable retry.
 	ReadDeadline time.Duration
+	// RecordsWait is how long the status event of a final state waits for its records
+	// to be stored, from the first attempt that failed (default 15 minutes).
+	RecordsWait time.Duration
+	// RecordsAtOnce bounds the reads with records that are under way in this process
+	// (default 2): each takes about three times the size of its answer in memory.
+	RecordsAtOnce int
+	// RecordsDeadline is the longest that reading a case with its records and storing
+	// them may take, the wait for a turn included (default 2 minutes).
+	RecordsDeadline time.Duration
 	// ForgetAfter is the age at which the state of a closed case is forgotten
 	// (default 217 days: source limit 150, inbox 7, dead letters 30, and 30 more).
 	ForgetAfter time.Duration
@@ -112,6 +137,9 @@ func (c Config) withDefaults() Config {
 	}
 	c.ReadsPerAccount = cmp.Or(c.ReadsPerAccount, 8)
 	c.ReadDeadline = cmp.Or(c.ReadDeadline, 20*time.Second)
+	c.RecordsWait = cmp.Or(c.RecordsWait, 15*time.Minute)
+	c.RecordsAtOnce = cmp.Or(c.RecordsAtOnce, 2)
+	c.RecordsDeadline = cmp.Or(c.RecordsDeadline, 2*time.Minute)
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, 217*24*time.Hour)
 	c.ArchiveAfter = cmp.Or(c.ArchiveAfter, 24*time.Hour)
 	c.HookDue = cmp.Or(c.HookDue, 80*time.Minute)
@@ -192,9 +220,10 @@ type Publisher struct {
 	leaders  leaders
 	bell     bell
 	follower follower
-	shared   *kgo.Client // set once in Run before any owner starts; see lookup.go
-	count    int32       // partitions of the inbox; set once in Run
-	stateID  string      // of the topic case-state; set once in Run
+	uploads  chan struct{} // one for each read with records under way
+	shared   *kgo.Client   // set once in Run before any owner starts; see lookup.go
+	count    int32         // partitions of the inbox; set once in Run
+	stateID  string        // of the topic case-state; set once in Run
 
 	mu      sync.Mutex
 	group   *kgo.Client      // guarded by mu
@@ -214,10 +243,17 @@ func New(cfg Config) (*Publisher, error) {
 		return nil, err
 	}
 	p := &Publisher{cfg: cfg, metrics: m, accounts: make(map[string]*account), owners: make(map[int32]*owner), follower: newFollower()}
+	p.uploads = make(chan struct{}, cfg.RecordsAtOnce)
 	var problems []error
 	for _, a := range cfg.Accounts {
 		if a.Read == nil {
 			problems = append(problems, fmt.Errorf("account %s has no reader", a.ClientID))
+		}
+		if (a.Results || a.Records != nil) && a.ReadResult == nil {
+			problems = append(problems, fmt.Errorf("account %s has no reader of results", a.ClientID))
+		}
+		if a.Results && (cfg.ResultEncoder == nil || cfg.Topics.Result == "") {
+			problems = append(problems, fmt.Errorf("account %s wants results, and there is no encoder or no topic for them", a.ClientID))
 		}
 		if p.accounts[a.ClientID] != nil {
 			problems = append(problems, fmt.Errorf("client id %s belongs to two accounts", a.ClientID))

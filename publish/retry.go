@@ -19,6 +19,9 @@ type retryPolicy struct {
 	// Rechecks are the pauses before a case is read again that read unchanged
 	// after a hook, or in doubt.
 	Rechecks []time.Duration
+	// Records are the pauses before the records of a final state are stored again;
+	// the last one repeats.
+	Records []time.Duration
 }
 
 // defaultRetryPolicy gives a case eleven pauses, 2 h 4 min together, before it
@@ -33,11 +36,15 @@ func defaultRetryPolicy() retryPolicy {
 			30 * time.Minute, 30 * time.Minute, 30 * time.Minute,
 		},
 		Rechecks: []time.Duration{2 * time.Second, 10 * time.Second, 60 * time.Second},
+		Records: []time.Duration{
+			2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second,
+			time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute,
+		},
 	}
 }
 
 // zero says that nothing is set.
-func (p retryPolicy) zero() bool { return p.Faults == nil && p.Rechecks == nil }
+func (p retryPolicy) zero() bool { return p.Faults == nil && p.Rechecks == nil && p.Records == nil }
 
 // jitterShare is the part of a pause that jitter adds or takes: cases that
 // failed together shall not come back together.
@@ -124,6 +131,33 @@ func (p retryPolicy) afterDoubt(prev *schemas.Retry, now time.Time, o origin) *s
 	return next
 }
 
+// afterRecords has the records of a final state stored again: the object store is
+// away, or the API gave the state and not their content. It goes on for as long as
+// it takes and uses up no attempt of the case. FirstFailed is when that began. A
+// recheck that the same look would have asked for is made by the way.
+func (p retryPolicy) afterRecords(prev *schemas.Retry, now time.Time, reason string, o origin, jitter float64) *schemas.Retry {
+	next := slot(prev, now, o)
+	next.Kind, next.Reason = schemas.RetryRecords, reason
+	next.FirstFailed = wireTime(recordsSince(prev, now))
+	if prev != nil && prev.Kind == schemas.RetryRecords {
+		next.Attempt = prev.Attempt
+	}
+	next.Attempt++
+	if len(p.Records) > 0 {
+		pause := float64(p.Records[min(next.Attempt, len(p.Records))-1]) * (1 - jitterShare + 2*jitterShare*jitter)
+		next.NotBefore = wireTime(now.Add(time.Duration(pause)))
+	}
+	return next
+}
+
+// recordsSince is since when the records of a case are waited for.
+func recordsSince(prev *schemas.Retry, now time.Time) time.Time {
+	if prev != nil && prev.Kind == schemas.RetryRecords {
+		return prev.FirstFailed
+	}
+	return now
+}
+
 // confirms says that the look which slot r asks for settles a doubt: it is what
 // decide takes as confirm.
 func confirms(r *schemas.Retry) bool {
@@ -176,6 +210,7 @@ type failure struct {
 	held         bool // unauthorised, and nothing was sent: the client keeps still itself
 	interrupted  bool // we ended the read ourselves; it says nothing at all
 	limited      bool // the API asks for fewer requests (429, or a Retry-After)
+	records      bool // the case was read, and its records are not in the store
 }
 
 // classify reads the error kinds of package scr, and the context's own: a read

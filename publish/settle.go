@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,6 +35,7 @@ type counted struct {
 	clientID   string
 	verdict    verdict
 	events     []schemas.StatusChanged
+	results    int
 	superseded int
 	unknown    []unknownText
 	retry      *schemas.Retry
@@ -116,19 +118,29 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		s := snapshotOfCase(r.account.ClientID, r.answer, r.origin.Source, r.readAt)
 		seen = &s
 	}
-	d := decide(prev, *seen, rules{Class: r.account.RegulatoryClass, PublishProgress: w.p.cfg.PublishProgress}, r.slot && confirms(slot))
+	d := decide(prev, *seen, r.account.rules(w.p.cfg.PublishProgress), r.slot && confirms(slot))
 	if d.Verdict == verdictNeedsRead {
 		return false
 	}
-	next := d.State
+	out := w.planOutputs(&r, d, slot, now)
+	if out.hold != nil {
+		r.err = out.hold
+		w.settleFailure(ctx, b, r)
+		return true
+	}
+	next := out.state
 	next.Retry, next.DeadLettered = nil, nil
 	switch {
+	case out.again != nil:
+		next.Retry = w.p.cfg.retry.afterRecords(slot, now, failureOf(out.again).reason, w.origin(r), jitter())
 	case d.Verdict == verdictDoubt:
 		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
 	case d.Verdict == verdictChanged && r.observed == nil && tellsOfMore(r, slot, d):
 		// Of several hooks one look answers, a stale answer may hide what the last
 		// of them told of. No other hook will come for it.
 		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
+	case r.slot && slot != nil && slot.Kind == schemas.RetryRecords:
+		// It asked for nothing else, and got it.
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
@@ -142,7 +154,8 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		}
 	}
 	w.settleHooks(r, prev, &next, d.Events)
-	if err := w.publishEvents(b, r, prev, &next, d.Events); err != nil {
+	published, err := w.publishOutputs(ctx, b, r, prev, &next, out)
+	if err != nil {
 		// A value that we cannot encode is a fault of the case: it waits, and goes
 		// to the dead letters in the end.
 		r.err = err
@@ -152,7 +165,7 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	w.doneAll(r.triggers)
 	b.looked = append(b.looked, r.key)
 	b.counts = append(b.counts, counted{
-		clientID: r.account.ClientID, verdict: d.Verdict, events: d.Events, superseded: d.Superseded, unknown: d.Unknown,
+		clientID: r.account.ClientID, verdict: d.Verdict, events: out.events, results: published, superseded: d.Superseded, unknown: d.Unknown,
 		retry: next.Retry, receivedAt: receivedAt(r.origin),
 	})
 	for _, u := range d.Unknown {
@@ -249,31 +262,60 @@ func (w *worker) settleJoined(b *batch, r result, prev *schemas.CaseState, d dec
 
 // worthWriting says whether a look left more than the time it was made.
 func (w *worker) worthWriting(prev, next *schemas.CaseState, v verdict) bool {
-	return v == verdictChanged || v == verdictTracked || next.Retry != nil ||
+	return v == verdictChanged || v == verdictTracked || v == verdictOwed || next.Retry != nil ||
 		prev != nil && (prev.Retry != nil || prev.DeadLettered != nil || len(prev.HooksDue) != len(next.HooksDue))
 }
 
-// publishEvents seals the events and adds their records.
-func (w *worker) publishEvents(b *batch, r result, prev, next *schemas.CaseState, events []schemas.StatusChanged) error {
-	if len(events) == 0 {
-		return nil
-	}
-	sealed, sequence, hash, err := seal(prev, events, w.p.cfg.Encoder.Encode)
+// publishOutputs seals the events and adds their records, and those of the results
+// that go out with them or alone. It says how many results there are.
+func (w *worker) publishOutputs(ctx context.Context, b *batch, r result, prev, next *schemas.CaseState, out outputs) (results int, err error) {
+	var records []*kgo.Record
+	withResult := make(map[string]*kgo.Record) // results by the id of their event
+	sealed, sequence, hash, err := seal(prev, out.events, func(e schemas.StatusChanged) ([]byte, error) {
+		if i := slices.IndexFunc(out.results, func(o owed) bool { return o.event >= 0 && o.base.EventID == e.EventID }); i >= 0 {
+			rec, err := w.resultRecord(ctx, &r, out.results[i], &e)
+			if err != nil {
+				return nil, err
+			}
+			if rec != nil {
+				withResult[e.EventID] = rec
+				e.ResultDigest = new(schemas.ResultDigest(rec.Value))
+			}
+		}
+		return w.p.cfg.Encoder.Encode(e)
+	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	next.Sequence, next.LastEventHash = sequence, &hash
-	var trace *string
-	if r.trace != "" {
-		trace = &r.trace
+	if len(sealed) > 0 {
+		next.Sequence, next.LastEventHash = sequence, &hash
+	}
+	for _, o := range out.pending {
+		next.Identifications[o.at].RecordsPending.Sequence = sealed[o.event].Event.Sequence
 	}
 	for _, e := range sealed {
-		b.events = append(b.events, &kgo.Record{
+		records = append(records, &kgo.Record{
 			Topic: w.p.cfg.Topics.Status, Key: []byte(e.Event.CaseID), Value: e.Value,
-			Headers: eventHeaders(e.Event, w.p.cfg.Encoder.ContentType(), trace),
+			Headers: eventHeaders(e.Event, w.p.cfg.Encoder.ContentType(), r.traceparent()),
 		})
+		if rec := withResult[e.Event.EventID]; rec != nil {
+			records = append(records, rec)
+		}
 	}
-	return nil
+	for _, o := range out.results {
+		if o.event >= 0 {
+			continue
+		}
+		rec, err := w.resultRecord(ctx, &r, o, nil)
+		if err != nil {
+			return 0, err
+		}
+		if rec != nil {
+			records = append(records, rec)
+		}
+	}
+	b.events = append(b.events, records...)
+	return len(records) - len(sealed), nil
 }
 
 // settleFailure gives a failed look its retry, durably, so that the position can
@@ -290,13 +332,16 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	if slot != nil && r.slot && f.accountDown && w.blamesCase(r, f) {
 		f.accountDown = false
 	}
+	// The case was read: waiting for its records takes the place of whatever the slot
+	// waited for.
+	replaces := f.records && slot != nil && slot.Kind != schemas.RetryRecords
 	if slot != nil && !r.slot && slot.Kind == schemas.RetryRecheck && fromHook(r.origin.Source) {
 		// A hook of its own is owed rechecks of its own: those of the slot may be
 		// used up by the look that this one would join.
 		anew := *slot
 		anew.Attempt = 0
 		slot = &anew
-	} else if slot != nil && (!r.slot || f.accountDown) {
+	} else if slot != nil && !replaces && (!r.slot || f.accountDown) {
 		// The slot stands as it was written: a trigger that joined it uses up no
 		// attempt, and neither does an account that is down.
 		w.doneAll(r.triggers)
@@ -307,7 +352,9 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	}
 	w.log.DebugContext(ctx, "case not read", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", f.reason, "error", r.err)
 	var retry *schemas.Retry
-	if f.accountDown {
+	if f.records {
+		retry = w.p.cfg.retry.afterRecords(slot, now, f.reason, w.origin(r), jitter())
+	} else if f.accountDown {
 		retry = w.p.cfg.retry.afterUnavailable(slot, now, f.reason, w.origin(r))
 		retry.NotBefore = wireTime(w.nextTry(r.account, now))
 	} else {
@@ -364,6 +411,9 @@ func (w *worker) nextTry(a *account, now time.Time) time.Time {
 
 // failureOf is classify, with the reasons that are ours.
 func failureOf(err error) failure {
+	if records, ok := errors.AsType[*recordsError](err); ok {
+		return failure{reason: records.reason, records: true}
+	}
 	switch {
 	case errors.Is(err, errBusy):
 		return failure{reason: "busy", accountDown: true}

@@ -1,0 +1,159 @@
+package publish
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"postident-bridge/internal/claim"
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// recordsError says why the records of a final state are not in the store. It is
+// no fault of the case: none of its attempts is used up, and other cases go on.
+type recordsError struct {
+	reason string // a word fit for a metric label
+	Err    error
+}
+
+func (e *recordsError) Error() string { return "store records: " + e.Err.Error() }
+func (e *recordsError) Unwrap() error { return e.Err }
+
+var (
+	// errRecordsBusy says that others had the turn for all of the time.
+	errRecordsBusy = errors.New("no turn in time")
+	// errRecordsUnread says that a state became final between two reads.
+	errRecordsUnread = errors.New("not asked for yet")
+)
+
+// recordsReason is the word for what went wrong: the store's, the content's, or the
+// API's.
+func recordsReason(err error) string {
+	var (
+		unavailable *claim.UnavailableError
+		refused     *claim.RefusedError
+		content     *claim.ContentError
+		conflict    *claim.ConflictError
+	)
+	switch {
+	case errors.Is(err, errRecordsBusy):
+		return "records_busy"
+	case errors.Is(err, errRecordsUnread):
+		return "records_unread"
+	case errors.As(err, &refused):
+		return "records_store_refused"
+	case errors.As(err, &content):
+		return "records_content_" + content.Reason
+	case errors.As(err, &conflict):
+		return "records_conflict"
+	case errors.As(err, &unavailable):
+		return "records_store_unavailable"
+	default:
+		return "records_api_" + scr.Reason(err)
+	}
+}
+
+// storeRecords asks for the binary records of a case that was just read, if a
+// final state of it owes any, and puts them into the store: before the event that
+// names them, and outside of any transaction (P6). The look goes on with the
+// answer of this second read; if it fails, with that of the first.
+//
+// A read with its content takes several times its size in memory, so only a few
+// are under way in the process at a time.
+func (w *worker) storeRecords(ctx context.Context, r result) result {
+	a := r.account
+	if r.err != nil || a.Records == nil || !w.owesRecords(&r) {
+		return r
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, w.p.cfg.RecordsDeadline, errDeadline)
+	defer cancel()
+	began := w.p.cfg.Now()
+	second, err := w.readAndStore(ctx, r)
+	if err != nil {
+		r.stored.err = &recordsError{reason: recordsReason(err), Err: err}
+	} else {
+		r = second
+	}
+	w.p.metrics.recordsStored(ctx, a.ClientID, r.stored, w.p.cfg.Now().Sub(began))
+	return r
+}
+
+// owesRecords says whether the read shows a final state whose records are wanted.
+func (w *worker) owesRecords(r *result) bool {
+	s := snapshotOfCase(r.account.ClientID, r.answer, r.origin.Source, r.readAt)
+	d := decide(r.prev, s, r.account.rules(w.p.cfg.PublishProgress), r.confirm)
+	return slices.ContainsFunc(d.Owed, func(o owed) bool { return o.records })
+}
+
+// readAndStore is the second read, and the uploads that go with it.
+func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
+	select {
+	case w.p.uploads <- struct{}{}:
+		defer func() { <-w.p.uploads }()
+	case <-ctx.Done():
+		return r, errRecordsBusy
+	}
+	a := r.account
+	if err := a.enter(ctx); err != nil {
+		return r, fmt.Errorf("await turn: %w", errRecordsBusy)
+	}
+	defer a.leave()
+	if !a.allow(w.p.cfg.Now()) {
+		return r, errBlocked
+	}
+	r.readAt = w.p.cfg.Now()
+	references := make(map[recordKey]schemas.RecordReference)
+	var storing error
+	// Crash point "read records": the position has not moved, or the slot is as it
+	// was; the case is looked at again.
+	full, err := a.ReadResult(ctx, caseOf(r.key), true, func(ctx context.Context, c scr.RecordContent) error {
+		key := recordKey{method: c.Method, created: c.Created.UnixMilli(), record: c.Record}
+		references[key], storing = w.store(ctx, a, c)
+		return storing
+	})
+	if storing != nil {
+		err = nil // the API did what it was asked for
+	}
+	f := failure{reason: "ok"}
+	if err != nil {
+		f = classify(err)
+	}
+	w.report(ctx, a, r.key, f, err)
+	w.p.metrics.read(ctx, a.ClientID, f.reason, w.p.cfg.Now().Sub(r.readAt))
+	if err := errors.Join(err, storing); err != nil {
+		return r, err
+	}
+	r.full, r.answer, r.stored.references = &full, full.Case, references
+	return r, nil
+}
+
+// store puts one record's content into the store.
+func (w *worker) store(ctx context.Context, a *account, c scr.RecordContent) (schemas.RecordReference, error) {
+	// Crash point "store record": the object is there or not, and no event names it.
+	// The next attempt finds it under the same name; without one, a sweep does.
+	put, err := a.Records.Put(ctx, claim.Object{
+		ClientID: a.ClientID, CaseID: c.CaseID, CaseCreated: c.CaseCreated,
+		RecordID: c.Record.ID, RecordType: c.Record.Type, MediaType: c.Record.MimeType, Open: c.Open,
+	})
+	if err != nil {
+		return schemas.RecordReference{}, err
+	}
+	digest, err := hex.DecodeString(put.SHA256)
+	if err != nil {
+		return schemas.RecordReference{}, fmt.Errorf("read digest of stored record: %w", err)
+	}
+	return schemas.RecordReference{Location: put.Location, SHA256: digest, Size: put.Size, MediaType: put.MediaType}, nil
+}
+
+// planOutputs plans what goes out after a look.
+func (w *worker) planOutputs(r *result, d decision, slot *schemas.Retry, now time.Time) outputs {
+	s := r.stored
+	if s.references == nil && s.err == nil {
+		s.err = &recordsError{reason: recordsReason(errRecordsUnread), Err: errRecordsUnread}
+	}
+	return planOutputs(d, s, recordsSince(slot, now), now, w.p.cfg.RecordsWait)
+}

@@ -1,0 +1,104 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/scr"
+	"postident-bridge/schemas"
+)
+
+// resultRecord is the record of a result; e is the status event that goes out with
+// it, numbered, nil for a result alone. A result too large for its topic gives
+// none: the status event must not wait for what never fits. It is counted, and
+// whoever raises nothing can still read the case at its source.
+func (w *worker) resultRecord(ctx context.Context, r *result, o owed, e *schemas.StatusChanged) (*kgo.Record, error) {
+	if r.full == nil {
+		return nil, errNoAnswer // a read without results is no answer for an account that wants them
+	}
+	v := identificationResult(r.full, o.base)
+	if e != nil {
+		v.Sequence = &e.Sequence
+	}
+	v.Nonce = schemas.NewNonce()
+	value, cut, err := w.p.cfg.ResultEncoder.Encode(v)
+	if tooLarge, ok := errors.AsType[*schemas.TooLargeError](err); ok {
+		w.p.metrics.resultLeftOut(ctx, r.account.ClientID)
+		w.log.ErrorContext(ctx, "result is too large for its topic, left out", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "size", tooLarge.Size)
+		return nil, nil //nolint:nilnil // none
+	}
+	if err != nil {
+		return nil, err
+	}
+	if cut > 0 {
+		w.log.WarnContext(ctx, "unknown fields do not fit into the result", "client_id", r.account.ClientID, "case_id", caseOf(r.key), "left_out", cut)
+	}
+	return &kgo.Record{
+		Topic: w.p.cfg.Topics.Result, Key: []byte(o.base.CaseID), Value: value,
+		Headers: eventHeaders(o.base, w.p.cfg.ResultEncoder.ContentType(), r.traceparent()),
+	}, nil
+}
+
+// identificationResult is the result of the identification that a status event is
+// of, but for sequence and nonce.
+func identificationResult(full *scr.Result, base schemas.StatusChanged) schemas.IdentificationResult {
+	v := schemas.IdentificationResult{
+		EventID: base.EventID, ClientID: base.ClientID, CaseID: base.CaseID, ReferenceID: base.ReferenceID,
+		Method: base.Method, MethodText: base.MethodText, RegulatoryClass: base.RegulatoryClass,
+		StatusType: base.StatusType, Status: base.Status, StatusText: base.StatusText,
+		SubStatus: base.SubStatus, SubStatusReason: base.SubStatusReason, Identification: base.Identification,
+		CaseStatus: base.CaseStatus, AccountingData: base.AccountingData,
+		RecordsState: base.RecordsState, ObservedAt: base.ObservedAt, ObservedBy: base.ObservedBy, Anomaly: base.Anomaly,
+
+		OrderData:              orderData(full.OrderData),
+		ContactData:            contactData(full.ContactData),
+		UnknownFieldsTruncated: full.UnknownTruncated,
+		UnknownFields: each(full.Unknown, func(f scr.UnknownField) schemas.UnknownField {
+			return schemas.UnknownField{Path: f.Path, JSON: f.JSON}
+		}),
+	}
+	at := slices.IndexFunc(full.Case.Identifications, func(i scr.Identification) bool { return isOf(&base, &i) })
+	if at < 0 || at >= len(full.Identifications) {
+		return v
+	}
+	id := &full.Identifications[at]
+	v.IdentificationDocument, v.DrivingLicence = document(id.Document), licence(id.DrivingLicence)
+	v.AdditionalDataBasic, v.AdditionalDataEid, v.AdditionalDataVideo = additionalBasic(id.Basic), additionalEID(id.EID), additionalVideo(id.Video)
+	v.Records = each(id.Records, func(r scr.RecordResult) schemas.ResultRecord {
+		return schemas.ResultRecord{Metadata: metadataOf(&base, r), ValidationRemark: textOrNil(r.ValidationRemark)}
+	})
+	return v
+}
+
+// isOf says whether an event is of an identification.
+func isOf(e *schemas.StatusChanged, i *scr.Identification) bool {
+	return e.Identification != nil && methodText(e) == i.Method && e.Identification.Created.Equal(wireTime(i.Created))
+}
+
+// methodText is the API's own text of an event's method.
+func methodText(e *schemas.StatusChanged) string {
+	if e.MethodText != nil {
+		return *e.MethodText
+	}
+	return string(e.Method)
+}
+
+// metadataOf is what the status event says of a record, else what the result does.
+func metadataOf(e *schemas.StatusChanged, r scr.RecordResult) schemas.RecordMetadata {
+	record := scr.Record{
+		ID: r.ID, BelongsTo: r.BelongsTo, Type: r.Type, MimeType: r.MimeType, FileName: r.FileName,
+		ValidationStatus: r.ValidationStatus, ValidationSubStatus: r.ValidationSubStatus,
+	}
+	for i := range e.Records {
+		if recordOf(&e.Records[i]) == record {
+			return e.Records[i]
+		}
+	}
+	return schemas.RecordMetadata{
+		RecordID: r.ID, BelongsTo: textOrNil(r.BelongsTo), Type: textOrNil(r.Type), MimeType: textOrNil(r.MimeType), FileName: textOrNil(r.FileName),
+		ValidationStatus: textOrNil(r.ValidationStatus), ValidationSubStatus: textOrNil(r.ValidationSubStatus),
+	}
+}
