@@ -313,7 +313,7 @@ func eventHeaders(e schemas.StatusChanged, contentType string, traceparent *stri
 	if e.MethodText != nil && *e.MethodText != "" {
 		method = *e.MethodText
 	}
-	statusType := strings.ReplaceAll(string(e.StatusType), "_", "-")
+	statusType := e.StatusType.HeaderText()
 	// One allocation for all values: this is done for every event.
 	headers, values := make([]kgo.RecordHeader, 0, 12), make([]byte, 0, 320)
 	add := func(key string, parts ...string) {

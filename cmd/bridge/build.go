@@ -29,7 +29,7 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 	if err != nil {
 		return where, err
 	}
-	parts, err := p.makeRoles(kafka, tel)
+	parts, err := p.makeRoles(ctx, kafka, tel)
 	if err != nil {
 		return where, err
 	}
@@ -69,7 +69,7 @@ type roleParts struct {
 }
 
 // makeRoles makes the parts of the process's roles, and starts none.
-func (p *process) makeRoles(kafka []kgo.Opt, tel *telemetry) (parts roleParts, err error) {
+func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, tel *telemetry) (parts roleParts, err error) {
 	if slices.Contains(p.roles, roleWebhook) {
 		if parts.webhook, err = p.makeWebhook(kafka, tel); err != nil {
 			return parts, err
@@ -97,7 +97,7 @@ func (p *process) makeRoles(kafka []kgo.Opt, tel *telemetry) (parts roleParts, e
 		p.ready.roles = append(p.ready.roles, roleReady{rolePoll, parts.poll.Ready})
 	}
 	if slices.Contains(p.roles, roleProcess) {
-		if parts.process, err = newProcessRole(&p.settings, kafka, clients, tel, p.logger); err != nil {
+		if parts.process, err = newProcessRole(ctx, &p.settings, kafka, clients, tel, p.logger); err != nil {
 			return parts, err
 		}
 		parts.process.config.FaultPauses = p.faultPauses

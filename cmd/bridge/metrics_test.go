@@ -109,7 +109,7 @@ func registerEverything(t *testing.T, meter metric.Meter) {
 	if _, err := ingest.NewPoller(s.pollerConfig(nil, clients, tel, slog.New(slog.DiscardHandler))); err != nil {
 		t.Fatal(err)
 	}
-	role, err := newProcessRole(&s, nil, clients, tel, slog.New(slog.DiscardHandler))
+	role, err := newProcessRole(t.Context(), &s, nil, clients, tel, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/claim"
 	"postident-bridge/internal/scr"
 	"postident-bridge/publish"
 	"postident-bridge/schemas"
@@ -42,8 +43,10 @@ func (s *settings) webhookConfig(client *kgo.Client, tel *telemetry, logger *slo
 // the schema's id first, and waits for it: the registry may be away, or the
 // schema not registered yet. Nothing else of the process waits with it.
 type processRole struct {
-	config   publish.Config // all but the encoder
+	config   publish.Config // all but the encoders
 	subject  string
+	results  string            // the subject of results, "" where no account has any
+	store    *claim.Store      // of records; nil where no account wants any
 	registry *schemas.Registry // nil without one
 	register bool
 	logger   *slog.Logger
@@ -54,7 +57,7 @@ type processRole struct {
 }
 
 // newProcessRole makes everything that needs no network.
-func newProcessRole(s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *telemetry, logger *slog.Logger) (*processRole, error) {
+func newProcessRole(ctx context.Context, s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *telemetry, logger *slog.Logger) (*processRole, error) {
 	names := namesOfTopics(s.Topics.Prefix)
 	r := &processRole{
 		subject:  schemas.Subject(names.Status),
@@ -63,10 +66,12 @@ func newProcessRole(s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *te
 		config: publish.Config{
 			Kafka: kafka,
 			Topics: publish.Topics{
-				Inbox: names.Inbox, CaseState: names.CaseState, Status: names.Status, DeadLetter: names.DeadLetter,
+				Inbox: names.Inbox, CaseState: names.CaseState, Status: names.Status, Result: names.Result, DeadLetter: names.DeadLetter,
 			},
 			Prefix:          s.Topics.Prefix,
 			PublishProgress: s.Publish.Progress,
+			RecordsWait:     s.Records.Wait,
+			RecordsAtOnce:   s.Records.AtOnce,
 			ArchiveAfter:    s.Archive.After,
 			InstanceID:      s.Kafka.GroupInstanceID,
 			Logger:          logger,
@@ -81,6 +86,13 @@ func newProcessRole(s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *te
 		}
 		r.registry = registry
 	}
+	if len(s.resultAccounts()) > 0 {
+		r.results = schemas.Subject(names.Result)
+	}
+	var err error
+	if r.store, err = s.openRecords(ctx); err != nil {
+		return nil, err
+	}
 	for i, a := range s.Accounts {
 		account := publish.Account{
 			ClientID:        a.ClientID,
@@ -91,6 +103,7 @@ func newProcessRole(s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *te
 		if a.Archive {
 			account.Archive = clients[i].Archive
 		}
+		a.publishResults(&account, clients[i], r.store)
 		r.config.Accounts = append(r.config.Accounts, account)
 	}
 	return r, nil
@@ -169,15 +182,27 @@ func (a accountSettings) newClient(baseURL string, keys map[int]*scr.Key, tel *t
 	})
 }
 
-// Run waits for the schema's id, where there is a registry, and publishes until
+// Run waits for the schemas' ids, where there is a registry, and publishes until
 // ctx ends.
-func (r *processRole) Run(ctx context.Context) error {
-	encoder, err := r.awaitEncoder(ctx)
-	if err != nil {
-		return err
+func (r *processRole) Run(ctx context.Context) (err error) {
+	if r.store != nil {
+		defer func() { err = errors.Join(err, r.store.Close()) }()
 	}
 	config := r.config
-	config.Encoder = encoder
+	config.Encoder = schemas.NewSingleObjectStatusEncoder()
+	if r.results != "" {
+		config.ResultEncoder = schemas.NewSingleObjectResultEncoder()
+	}
+	if r.registry != nil {
+		status, result, err := r.awaitSchemas(ctx)
+		if err != nil {
+			return err
+		}
+		config.Encoder = schemas.NewConfluentStatusEncoder(status)
+		if r.results != "" {
+			config.ResultEncoder = schemas.NewConfluentResultEncoder(result)
+		}
+	}
 	publisher, err := publish.New(config)
 	if err != nil {
 		return err
@@ -203,37 +228,38 @@ func (r *processRole) Ready(ctx context.Context) error {
 	}
 }
 
-// awaitEncoder asks the registry until it answers with an id. The encoder needs
-// no registry after that.
-func (r *processRole) awaitEncoder(ctx context.Context) (*schemas.StatusEncoder, error) {
-	if r.registry == nil {
-		return schemas.NewSingleObjectStatusEncoder(), nil
+// awaitSchemas asks the registry until it answers with the ids. Encoders need no
+// registry after that. result is of no meaning where no account has results.
+func (r *processRole) awaitSchemas(ctx context.Context) (status, result int, err error) {
+	verbs := schemaVerbs{(*schemas.Registry).Check, (*schemas.Registry).CheckResult}
+	if r.register {
+		verbs = schemaVerbs{(*schemas.Registry).Register, (*schemas.Registry).RegisterResult}
 	}
+	if status, err = r.awaitSchema(ctx, r.subject, verbs.status); err != nil || r.results == "" {
+		return status, 0, err
+	}
+	result, err = r.awaitSchema(ctx, r.results, verbs.result)
+	return status, result, err
+}
+
+func (r *processRole) awaitSchema(ctx context.Context, subject string, ask schemaVerb) (id int, err error) {
 	for attempt := 0; ; attempt++ {
-		id, err := r.schemaID(ctx)
-		if err == nil {
-			r.logger.InfoContext(ctx, "schema found", slog.String("subject", r.subject), slog.Int("schema_id", id))
-			return schemas.NewConfluentStatusEncoder(id), nil
+		if id, err = ask(r.registry, ctx, subject); err == nil {
+			r.logger.InfoContext(ctx, "schema found", slog.String("subject", subject), slog.Int("schema_id", id))
+			return id, nil
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return 0, ctx.Err()
 		}
 		r.mu.Lock()
 		r.waiting = err
 		r.mu.Unlock()
 		r.logger.WarnContext(ctx, "process role waits for the schema registry",
-			slog.String("subject", r.subject), slog.String("error", err.Error()))
+			slog.String("subject", subject), slog.String("error", err.Error()))
 		if !pause(ctx, registryBackOff(attempt)) {
-			return nil, ctx.Err()
+			return 0, ctx.Err()
 		}
 	}
-}
-
-func (r *processRole) schemaID(ctx context.Context) (int, error) {
-	if r.register {
-		return r.registry.Register(ctx, r.subject)
-	}
-	return r.registry.Check(ctx, r.subject)
 }
 
 // registryBackOff doubles from half a second to 15 s; the half of it is jitter,

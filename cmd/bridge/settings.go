@@ -27,6 +27,7 @@ type settings struct {
 	Admin    adminSettings    `envPrefix:"ADMIN_" section:"Administration"`
 	Poll     pollSettings     `envPrefix:"POLL_" section:"Sweeps"`
 	Publish  publishSettings  `envPrefix:"PUBLISH_" section:"Publishing"`
+	Records  recordsSettings  `envPrefix:"RECORDS_" section:"Records"`
 	Archive  archiveSettings  `envPrefix:"ARCHIVE_" section:"Archiving"`
 	Log      logSettings      `envPrefix:"LOG_" section:"Logging"`
 	Shutdown shutdownSettings `envPrefix:"SHUTDOWN_" section:"Stopping"`
@@ -103,6 +104,12 @@ type publishSettings struct {
 	Progress bool `env:"PROGRESS" envDefault:"false" desc:"Publish states without a status type too (started; incomplete of basic, eid and video), as progress. The API sends no webhook for them."`
 }
 
+type recordsSettings struct {
+	URL    string        `env:"URL" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
+	Wait   time.Duration `env:"WAIT" envDefault:"15m" desc:"How long the status event of a final state waits for its records, from the first attempt to store them that failed. Then it goes out marked as pending, and an event records-available follows."`
+	AtOnce int           `env:"AT_ONCE" envDefault:"2" desc:"How many cases a process reads with their records at a time. Each takes about three times the size of its answer in memory: plan 150 MB for a case of 40 MB."`
+}
+
 type archiveSettings struct {
 	After time.Duration `env:"AFTER" envDefault:"24h" desc:"How long the events of a closed case have been on their topic before the case is archived at the source, in accounts that ask for it."`
 }
@@ -129,7 +136,9 @@ type accountSettings struct {
 	RegulatoryClass string `env:"REGULATORY_CLASS" oneof:"gwg tkg eidas standard mobility" need:"process" desc:"The account's class (guide 3). It tags the events."`
 	Access          string `env:"ACCESS" envDefault:"client" oneof:"client partner" desc:"What the account may read: client everything, partner the status only (guide 9)."`
 	Scope           string `env:"SCOPE" envDefault:"all" oneof:"all primary" desc:"Which identifications of a case are read: all, or the most progressed one. With primary, an attempt that was given up for another method is missed."`
-	Payload         string `env:"PAYLOAD" envDefault:"status" oneof:"status" desc:"What is published."`
+	Payload         string `env:"PAYLOAD" envDefault:"status" oneof:"status result" desc:"What is published: status events only, or a result with each final status as well, which is personal data, on a topic of its own. A result holds what the class allows (guide 3, 8). Partners have none."`
+	Records         string `env:"RECORDS" envDefault:"off" oneof:"off images all" desc:"Which binary records of final states are kept in the store of BRIDGE_RECORDS_URL: none, all but the result PDF, or all. Only what the class allows is asked for."`
+	UnknownFields   string `env:"UNKNOWN_FIELDS" envDefault:"drop" oneof:"drop keep" desc:"What becomes of fields of a result that the bridge does not know: dropped and counted by path, or kept as JSON in the result. No class has been laid down for them."`
 	Encryption      string `env:"ENCRYPTION" envDefault:"required" oneof:"required optional" desc:"required refuses an answer that is not encrypted; optional is for accounts of the test environment."`
 	RSABits         int    `env:"RSA_BITS" envDefault:"3072" oneof:"2048 3072 4096" desc:"The size of the key pair, made at start and kept in memory. One read costs 1, 5 or 15 ms of it."`
 	AllowRSA15      bool   `env:"ALLOW_RSA15" envDefault:"false" desc:"Accept answers encrypted with RSA1_5, which is open to padding oracles."`

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"postident-bridge/internal/claim"
 	"postident-bridge/schemas"
 )
 
@@ -58,6 +59,7 @@ func (l *loader) checkTogether(s settings, needs []string) {
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
 	l.checkDuration(envPrefix+"SHUTDOWN_TIMEOUT", s.Shutdown.Timeout)
 	l.checkDuration(envPrefix+"ARCHIVE_AFTER", s.Archive.After)
+	l.checkRecords(s, needs)
 	if s.Poll.Past < time.Minute {
 		l.wrong(envPrefix+"POLL_PAST", "must be a minute at least")
 	}
@@ -75,6 +77,25 @@ func (l *loader) checkTogether(s settings, needs []string) {
 // webhookTypes are the status types that have webhooks (guide 2.6).
 var webhookTypes = []string{
 	string(schemas.StatusTypeNotification), string(schemas.StatusTypePreliminary), string(schemas.StatusTypeFinal), string(schemas.StatusTypeCancelled),
+}
+
+func (l *loader) checkRecords(s settings, needs []string) {
+	l.checkDuration(envPrefix+"RECORDS_WAIT", s.Records.Wait)
+	if s.Records.AtOnce < 1 {
+		l.wrong(envPrefix+"RECORDS_AT_ONCE", "must be at least 1")
+	}
+	if s.Records.URL != "" {
+		if err := claim.ValidateURL(s.Records.URL); err != nil {
+			l.wrong(envPrefix+"RECORDS_URL", "%v", err)
+		}
+		return
+	}
+	for _, a := range s.Accounts {
+		if a.Records != recordsOff && slices.Contains(needs, roleProcess) {
+			l.wrong(envPrefix+"RECORDS_URL", "not set, though %s is %s", a.variable("RECORDS"), a.Records)
+			return
+		}
+	}
 }
 
 func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs []string) {
@@ -96,6 +117,17 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 	}
 	if a.Archive && a.Access == "partner" {
 		l.wrong(a.variable("ARCHIVE"), "a partner cannot archive")
+	}
+	if a.Access == "partner" {
+		if a.Payload == payloadResult {
+			l.wrong(a.variable("PAYLOAD"), "a partner has no results")
+		}
+		if a.Records != recordsOff {
+			l.wrong(a.variable("RECORDS"), "a partner has no records")
+		}
+	}
+	if a.UnknownFields == unknownKept && a.Payload != payloadResult {
+		l.wrong(a.variable("UNKNOWN_FIELDS"), "keeps them in results, and %s is not %s", a.variable("PAYLOAD"), payloadResult)
 	}
 	for i, t := range a.WebhookTypes {
 		if !slices.Contains(webhookTypes, t) {

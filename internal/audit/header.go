@@ -69,13 +69,13 @@ func requiredHeaders(p *Published) map[string]string {
 		"ce_specversion":   "1.0",
 		"ce_id":            e.EventID,
 		"ce_source":        "/scr/" + e.ClientID,
-		"ce_type":          "postident.identification." + string(e.StatusType) + ".v1",
+		"ce_type":          "postident.identification." + e.StatusType.HeaderText() + ".v1",
 		"ce_subject":       e.CaseID,
 		"ce_time":          eventModified(e).UTC().Format(time.RFC3339),
 		"content-type":     contentTypeOf(p.Value),
 		"method":           methodText(e),
 		"regulatory-class": string(e.RegulatoryClass),
-		"status-type":      string(e.StatusType),
+		"status-type":      e.StatusType.HeaderText(),
 		"client-id":        e.ClientID,
 	}
 }

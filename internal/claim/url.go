@@ -120,3 +120,10 @@ func (p place) root() string {
 	}
 	return u.String()
 }
+
+// ValidateURL says what is wrong with a store's URL, and asks nobody. Its errors
+// quote no more of it than the name of an option.
+func ValidateURL(raw string) error {
+	_, err := parsePlace(raw)
+	return err
+}
