@@ -82,7 +82,7 @@ With --print-env it prints the variables that 'bridge run' needs to work against
 	flags.DurationVar(&f.dwell, "dwell", time.Second, "how long a state lasts, on average")
 	flags.StringSliceVar(&f.mix, "mix", nil, "weights of methods, as video=3,eid=1 (default: all alike)")
 	flags.BoolVar(&f.untilSeen, "until-seen", false, "keep a state until an answer has shown it")
-	flags.StringVar(&f.records, "records", recordsSmall, "sizes of records: small (2 to 8 kB), or realistic (PDFs of 100 kB to 20 MB, images of 50 kB to 3 MB)")
+	flags.StringVar(&f.records, "records", recordsSmall, "sizes of records: small (some kB), or realistic (up to 20 MB)")
 	flags.Float64Var(&f.unknown, "unknown-fields", 0, "chance from 0 to 1 that an object of an answer has a field that no guide knows")
 	flags.BoolVar(&f.forbidden, "forbidden", false, "send what the regulatory class forbids, too, marked as such")
 	flags.BoolVar(&f.legacy, "legacy", false, "send empty fields as release 16 did, instead of leaving them out as release 17")
