@@ -147,10 +147,12 @@ func isRefusal(code string, status int, err error) bool {
 }
 
 // isMissing reports whether the store answered that there is no such object. A
-// missing bucket looks the same where the answer has no body (HEAD on S3).
+// missing bucket looks the same where the answer has no body (HEAD on S3). A 404
+// without the store's word is no such answer: a search for credentials ends in one
+// too, on a machine that has none.
 func isMissing(err error) bool {
 	if code, status := answer(err); status != 0 {
-		return status == http.StatusNotFound && slices.Contains([]string{"", "NotFound", "NoSuchKey", "BlobNotFound"}, code)
+		return status == http.StatusNotFound && slices.Contains([]string{"NotFound", "NoSuchKey", "BlobNotFound"}, code)
 	}
 	return errors.Is(err, fs.ErrNotExist)
 }
@@ -176,6 +178,8 @@ func describe(code string, status int, err error) string {
 	switch {
 	case code != "" && status != 0:
 		return fmt.Sprintf("%s (status %d)", code, status)
+	case code != "":
+		return code
 	case status != 0:
 		return fmt.Sprintf("status %d", status)
 	case err == nil:

@@ -77,7 +77,7 @@ func TestMissingIsNotABucket(t *testing.T) {
 	}{
 		{&claim.AnswerError{Code: "NoSuchKey", Status: 404}, true},
 		{&claim.AnswerError{Code: "NotFound", Status: 404}, true},
-		{&claim.AnswerError{Status: 404}, true},
+		{&claim.AnswerError{Status: 404}, false},
 		{&azcore.ResponseError{ErrorCode: "BlobNotFound", StatusCode: 404}, true},
 		{&fs.PathError{Op: "open", Err: syscall.ENOENT}, true},
 		{&claim.AnswerError{Code: "NoSuchBucket", Status: 404}, false},

@@ -69,12 +69,14 @@ func (s *Store) Put(ctx context.Context, o Object) (Stored, error) {
 	switch {
 	case err != nil:
 		return Stored{}, err
-	case found && fresh:
+	case found:
+		if !fresh {
+			if err := s.refresh(ctx, u); err != nil {
+				return Stored{}, err
+			}
+		}
 		stored.Existed = true
 		return stored, nil
-	case found:
-		stored.Existed = true
-		return stored, s.refresh(ctx, u)
 	}
 	// A crash in the upload leaves no object: a directory's has its name only once
 	// it is whole, S3 and Azure forget what they have of it.
@@ -97,7 +99,8 @@ func (s *Store) Put(ctx context.Context, o Object) (Stored, error) {
 	}
 	if !found {
 		// Who was writing it has not ended, or it is deleted again.
-		return Stored{}, &UnavailableError{Op: "put object", Err: err}
+		code, status := answer(err)
+		return Stored{}, &UnavailableError{Op: "put object", Code: code, Status: status, Err: err}
 	}
 	return stored, nil
 }

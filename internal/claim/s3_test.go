@@ -290,7 +290,7 @@ func TestS3Faults(t *testing.T) {
 			return r.Method == http.MethodPut
 		}, nil)
 		_, err := s.Put(t.Context(), object(next()))
-		if _, ok := errors.AsType[*claim.UnavailableError](err); !ok {
+		if _, ok := errors.AsType[*claim.UnavailableError](err); !ok || !strings.HasSuffix(err.Error(), "ConditionalRequestConflict (status 409)") {
 			t.Errorf("%v", err)
 		}
 	})
