@@ -31,7 +31,12 @@ var (
 	AnyCase   = anyCase
 	ParseList = parseList
 
-	UnknownFields   = unknownFields
+	UnknownFields = unknownFields
+	// RestOfAnswer is what is left of an answer to be decoded.
+	RestOfAnswer = func(body []byte) ([]byte, error) {
+		_, rest, err := buildTree(body)
+		return rest, err
+	}
 	ObjectsOfResult = objectsOfResult
 	FieldsOfCase    = fieldsOfCase
 	WireCase        = reflect.TypeFor[wireCase]()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -248,4 +249,73 @@ func FuzzDecrypt(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzParseResult reads bodies for every class and method. What of a result holds for
+// all of them is checked; that nothing is lost, FuzzParseResultLosesNothing does.
+func FuzzParseResult(f *testing.F) {
+	seeds := [][]byte{readFile(f, "case-video-success.json")}
+	for _, class := range allClasses {
+		seeds = append(seeds, withEverything(class, scr.MethodVideo))
+	}
+	for _, s := range oddCases() {
+		seeds = append(seeds, []byte(s))
+	}
+	for _, s := range []string{`"\u0051UJD"`, `"QUJ"`, `{"documentData":"QUJD"}`, `"QUJD\r\n"`, `["QUJD"]`} {
+		seeds = append(seeds, []byte(`{`+headJSON+withFace(s)+`}`))
+	}
+	for i, s := range seeds {
+		f.Add(s, uint8(i), i%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, body []byte, class uint8, keep bool) {
+		before := bytes.Clone(body)
+		request := scr.ResultRequest{Class: allClasses[int(class)%len(allClasses)], Binary: true, PDF: true, KeepUnknown: keep}
+		r, contents, err := scr.ParseResult(body, request)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was written to")
+		}
+		if err != nil {
+			rejected, ok := errors.AsType[*scr.RejectedError](err)
+			if !ok || rejected.Reason != scr.RejectedJSON && rejected.Reason != scr.RejectedCase {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !json.Valid(body) {
+			t.Fatal("accepted what encoding/json refuses")
+		}
+		c, err := scr.ParseCase(body)
+		if err != nil || !cmp.Equal(c, r.Case) {
+			t.Fatalf("another case: %v\n%s", err, cmp.Diff(c, r.Case))
+		}
+		checkResult(t, r, request)
+		for _, d := range r.Dropped {
+			if d.Count < 1 || d.Reason == "" || d.Path == "" {
+				t.Fatalf("%+v", d)
+			}
+		}
+		for _, c := range contents {
+			if !scr.ContentAllowed(c.Record.Type, request.Class, c.Method) {
+				t.Fatalf("%+v", c)
+			}
+			checkContent(t, c)
+		}
+		again, _, err := scr.ParseResult(body, request)
+		if err != nil || !cmp.Equal(r, again) {
+			t.Fatalf("a second look differs: %v", err)
+		}
+	})
+}
+
+// checkContent holds the reader of a content against itself, reading in other pieces.
+func checkContent(t *testing.T, c scr.RecordContent) {
+	t.Helper()
+	whole, err := io.ReadAll(c.Open())
+	slow, slowErr := io.ReadAll(oneByte{c.Open()})
+	if err == nil && (slowErr != nil || !bytes.Equal(whole, slow) || int64(len(whole)) > c.MaxSize) {
+		t.Fatalf("%d bytes of at most %d, byte by byte %d, %v", len(whole), c.MaxSize, len(slow), slowErr)
+	}
+	if _, ok := errors.AsType[*scr.ContentError](err); err != nil && (!ok || slowErr == nil) {
+		t.Fatalf("%v, byte by byte %v", err, slowErr)
+	}
 }

@@ -35,30 +35,38 @@ func (c *Client) Result(ctx context.Context, caseID string, r ResultRequest, eac
 	if r.Binary && each == nil {
 		return Result{}, &RejectedError{Reason: RejectedRequest, Err: errNobody}
 	}
-	target := c.casesURL + "/" + caseID + c.suffix + r.query()
-	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
-	defer span.End()
 	buf, ok := resultBodies.Get().(*bytes.Buffer)
 	if !ok {
 		buf = new(bytes.Buffer)
 	}
 	defer resultBodies.Put(buf) // nothing of the result is in it, and no content outlives its each
+	found, contents, err := c.readResult(ctx, caseID, r, buf)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := handOut(ctx, contents, each); err != nil {
+		return Result{}, err
+	}
+	return found, nil
+}
+
+// readResult asks for a result. The contents are in buf.
+func (c *Client) readResult(ctx context.Context, caseID string, r ResultRequest, buf *bytes.Buffer) (Result, []RecordContent, error) {
+	target := c.casesURL + "/" + caseID + c.suffix + r.query()
+	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
+	defer span.End()
 	a, err := c.do(ctx, span, request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.whole}, buf)
 	if err != nil {
 		endWith(span, err)
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	found, contents, err := c.decodeResult(a.body, caseID, r)
 	if err != nil {
 		endWith(span, err)
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	c.telemetry.drop(ctx, r.Class, found.Dropped)
-	if err := handOut(ctx, contents, each); err != nil {
-		endWith(span, err)
-		return Result{}, err
-	}
-	return found, nil
+	return found, contents, nil
 }
 
 // decodeResult turns the body of a good answer into the result of the case that was

@@ -554,3 +554,23 @@ func TestResultShowsNothingWhenPrinted(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// The content of records is never copied, and what is odd in an answer makes nobody
+// decode it: the decoder gets the rest.
+func TestContentIsNotDecoded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("QUJD", 50_000)
+	body := `{` + headJSON + `,"n\u0065w":"` + long + `"` + withVideo(`,"records":[`+fmt.Sprintf(faceJSON, `"`+long+`"`)+`,`+fmt.Sprintf(faceJSON, `["`+long+`"]`)+`],
+		"identificationDocument":{"records":[`+fmt.Sprintf(faceJSON, `"`+long+`"`)+`]}`, ``) + `}`
+	rest, err := scr.RestOfAnswer([]byte(body))
+	if err != nil || len(rest) > 1000 || !json.Valid(rest) {
+		t.Fatalf("%d bytes are left, %v", len(rest), err)
+	}
+	want, err := scr.ParseCase([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustParse(t, string(rest)); !cmp.Equal(want, got) {
+		t.Errorf("another case:\n%s", cmp.Diff(want, got))
+	}
+}

@@ -160,11 +160,8 @@ func errorType(err error) string {
 		notYet       *NotYetError
 		unauthorised *UnauthorisedError
 		rejected     *RejectedError
-		content      *ContentError
 	)
 	switch {
-	case errors.As(err, &content):
-		return "content"
 	case errors.As(err, &notYet):
 		return strconv.Itoa(http.StatusNotFound)
 	case errors.As(err, &unauthorised):
