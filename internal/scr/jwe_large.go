@@ -54,11 +54,16 @@ type jweParts struct {
 }
 
 func splitJWE(body []byte) (jweParts, error) {
-	const parts = 5
-	if bytes.Count(body, []byte{'.'}) != parts-1 {
-		return jweParts{}, errParts
+	var p [5][]byte
+	rest := body
+	for i := range len(p) - 1 {
+		part, after, ok := bytes.Cut(rest, []byte{'.'})
+		if !ok {
+			return jweParts{}, errParts
+		}
+		p[i], rest = part, after
 	}
-	p := bytes.Split(body, []byte{'.'})
+	p[len(p)-1] = rest // a dot in it is no base64url
 	j := jweParts{protected: p[0]}
 	for _, part := range []struct {
 		to   *[]byte
