@@ -48,6 +48,9 @@ type Account struct {
 	// Records is where the binary records of final states are kept (P6); nil leaves
 	// them at the source.
 	Records *claim.Store
+	// ResultPDF says that ReadResult asks for the result PDF too, which shows in no
+	// other read (guide 7.4.1).
+	ResultPDF bool
 	// ReadResult reads one case with all that the account may have of it, and is
 	// needed for Results and Records; reads go by it instead of Read then. With binary
 	// it hands the content of each record to store, one after the other, and ends with

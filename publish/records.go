@@ -69,6 +69,10 @@ func (w *worker) storeRecords(ctx context.Context, r result) result {
 	if r.err != nil || a.Records == nil || !w.owesRecords(&r) {
 		return r
 	}
+	if !a.ResultPDF && !mayKeepAny(r.answer, a.RegulatoryClass) {
+		r.stored.references = map[recordKey]schemas.RecordReference{}
+		return r
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, w.p.cfg.RecordsDeadline, errDeadline)
 	defer cancel()
 	began := w.p.cfg.Now()
@@ -87,6 +91,19 @@ func (w *worker) owesRecords(r *result) bool {
 	s := snapshotOfCase(r.account.ClientID, r.answer, r.origin.Source, r.readAt)
 	d := decide(r.prev, s, r.account.rules(w.p.cfg.PublishProgress), r.confirm)
 	return slices.ContainsFunc(d.Owed, func(o owed) bool { return o.records })
+}
+
+// mayKeepAny says whether an account of a class may have the content of any record:
+// what it may not have is not asked for (P7, guide 8.6.7).
+func mayKeepAny(c scr.Case, class schemas.RegulatoryClass) bool {
+	for _, id := range c.Identifications {
+		for _, r := range id.Records {
+			if scr.ContentAllowed(r.Type, scr.RegulatoryClass(class), id.Method) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // readAndStore is the second read, and the uploads that go with it.

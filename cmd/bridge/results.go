@@ -36,7 +36,7 @@ func (s *settings) openRecords(ctx context.Context) (*claim.Store, error) {
 func (a accountSettings) publishResults(to *publish.Account, client *scr.Client, store *claim.Store) {
 	to.Results = a.Payload == payloadResult
 	if a.Records != recordsOff {
-		to.Records = store
+		to.Records, to.ResultPDF = store, a.Records == recordsAll
 	}
 	if !to.Results && to.Records == nil {
 		return
