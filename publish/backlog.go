@@ -140,7 +140,7 @@ func (w *worker) startDue() {
 			if w.table.waiting(key) && !w.running[key] {
 				c := new(lookClaim)
 				w.running[key], w.backlog.begun[key] = true, c
-				jobs = append(jobs, job{key: key, account: a, slot: true, stateAt: w.table.offset(key), claim: c, began: now})
+				jobs = append(jobs, w.remember(job{key: key, account: a, slot: true, stateAt: w.table.offset(key), claim: c, began: now}))
 			}
 		}
 		if len(jobs) > 0 {
@@ -197,7 +197,7 @@ func (w *worker) readSlots(a *account, jobs []job) {
 				defer cancel()
 				r := w.readCase(bounded, r)
 				a.leave()
-				w.deliver(ctx, r)
+				w.deliver(ctx, w.storeRecords(ctx, r))
 			})
 		}
 	})

@@ -165,7 +165,7 @@ func joins(prev *schemas.CaseState, t schemas.Trigger) bool {
 // waits to look again: it looks now, before the change is overtaken by the next.
 // A fault of the case keeps its pauses, and an account that is down its breaker.
 func hastens(prev *schemas.CaseState, t schemas.Trigger) bool {
-	return prev.Retry != nil && (prev.Retry.Kind == schemas.RetryRecheck || prev.Retry.Kind == schemas.RetryRecords) && t.Observation != nil &&
+	return prev.Retry != nil && (prev.Retry.Kind == schemas.RetryRecheck || waitsForRecords(prev.Retry)) && t.Observation != nil &&
 		t.Observation.Modified.After(timeOrZero(prev.CaseModified))
 }
 
@@ -185,10 +185,7 @@ func newestHook(triggers []trigger) trigger {
 // wait for its turn: past it the trigger becomes a durable retry.
 func (w *worker) read(j job) {
 	j.began = w.p.cfg.Now()
-	if j.account.Records != nil {
-		j.prev = w.table.get(j.key)
-		j.confirm = j.slot && j.prev != nil && confirms(j.prev.Retry)
-	}
+	j = w.remember(j)
 	w.spawn(func(ctx context.Context) {
 		bounded, cancel := context.WithTimeoutCause(ctx, w.p.cfg.ReadDeadline, errDeadline)
 		defer cancel()
@@ -200,6 +197,16 @@ func (w *worker) read(j job) {
 		}
 		w.deliver(ctx, r)
 	})
+}
+
+// remember has a look that may store records know what was published when it began:
+// the table is the loop's.
+func (w *worker) remember(j job) job {
+	if j.account.Records != nil {
+		j.prev = w.table.get(j.key)
+		j.confirm = j.slot && j.prev != nil && confirms(j.prev.Retry)
+	}
+	return j
 }
 
 // deliver hands a look to the loop.

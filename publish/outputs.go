@@ -47,6 +47,12 @@ func (l *look) needsRead() bool {
 	})
 }
 
+// recordsDue says whether an event of a case promised records that have not come
+// yet: then somebody has to look again, whatever this look was.
+func recordsDue(s *schemas.CaseState) bool {
+	return slices.ContainsFunc(s.Identifications, func(id schemas.IdentificationState) bool { return id.RecordsPending != nil })
+}
+
 // recordKey tells the records of a case apart.
 type recordKey struct {
 	method  string

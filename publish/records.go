@@ -24,8 +24,11 @@ func (e *recordsError) Error() string { return "store records: " + e.Err.Error()
 func (e *recordsError) Unwrap() error { return e.Err }
 
 var (
-	// errRecordsBusy says that others had the turn for all of the time.
+	// errRecordsBusy says that others had the turn for all of the time, or are too many
+	// in line for it.
 	errRecordsBusy = errors.New("no turn in time")
+	// errRecordsStale says that the second answer was older than the first.
+	errRecordsStale = errors.New("answer is older than the one before")
 	// errRecordsUnread says that a state became final between two reads.
 	errRecordsUnread = errors.New("not asked for yet")
 )
@@ -44,6 +47,10 @@ func recordsReason(err error) string {
 		return "records_busy"
 	case errors.Is(err, errRecordsUnread):
 		return "records_unread"
+	case errors.Is(err, errRecordsStale):
+		return reasonStale
+	case errors.Is(err, errBlocked):
+		return "records_held_back"
 	case errors.As(err, &refused):
 		return "records_store_refused"
 	case errors.As(err, &content):
@@ -56,6 +63,11 @@ func recordsReason(err error) string {
 		return "records_api_" + scr.Reason(err)
 	}
 }
+
+// maxRecordsLine bounds the looks of a worker that wait for their turn to read
+// records or are at it. It is a part of maxRunning, and none of slotGroup's business:
+// a store that hangs holds up no case without records (P8).
+const maxRecordsLine = 64
 
 // storeRecords asks for the binary records of a case that was just read, if a
 // final state of it owes any, and puts them into the store: before the event that
@@ -76,7 +88,11 @@ func (w *worker) storeRecords(ctx context.Context, r result) result {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.p.cfg.RecordsDeadline, errDeadline)
 	defer cancel()
 	began := w.p.cfg.Now()
-	second, err := w.readAndStore(ctx, r)
+	second, err := r, errRecordsBusy
+	if w.inLine.Add(1) <= maxRecordsLine {
+		second, err = w.readAndStore(ctx, r)
+	}
+	w.inLine.Add(-1)
 	if err != nil {
 		r.stored.err = &recordsError{reason: recordsReason(err), Err: err}
 	} else {
@@ -143,6 +159,9 @@ func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
 	w.p.metrics.read(ctx, a.ClientID, f.reason, w.p.cfg.Now().Sub(r.readAt))
 	if err := errors.Join(err, storing); err != nil {
 		return r, err
+	}
+	if full.Case.Status.Modified.Before(r.answer.Status.Modified) {
+		return r, errRecordsStale // it may not show the state that owes the records
 	}
 	r.full, r.answer, r.stored.references = &full, full.Case, references
 	return r, nil

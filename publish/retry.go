@@ -62,6 +62,7 @@ type origin struct {
 const (
 	reasonUnchanged = "unchanged"
 	reasonTie       = "tie"
+	reasonStale     = "records_stale"
 )
 
 // afterFault uses up one attempt of the case. jitter is in [0, 1). Faults count
@@ -139,7 +140,7 @@ func (p retryPolicy) afterRecords(prev *schemas.Retry, now time.Time, reason str
 	next := slot(prev, now, o)
 	next.Kind, next.Reason = schemas.RetryRecords, reason
 	next.FirstFailed = wireTime(recordsSince(prev, now))
-	if prev != nil && prev.Kind == schemas.RetryRecords {
+	if waitsForRecords(prev) {
 		next.Attempt = prev.Attempt
 	}
 	next.Attempt++
@@ -152,11 +153,14 @@ func (p retryPolicy) afterRecords(prev *schemas.Retry, now time.Time, reason str
 
 // recordsSince is since when the records of a case are waited for.
 func recordsSince(prev *schemas.Retry, now time.Time) time.Time {
-	if prev != nil && prev.Kind == schemas.RetryRecords {
+	if waitsForRecords(prev) || prev != nil && prev.Kind == schemas.RetryRecheck && prev.Reason == reasonStale {
 		return prev.FirstFailed
 	}
 	return now
 }
+
+// waitsForRecords says that a slot has the records of a final state stored.
+func waitsForRecords(r *schemas.Retry) bool { return r != nil && r.Kind == schemas.RetryRecords }
 
 // confirms says that the look which slot r asks for settles a doubt: it is what
 // decide takes as confirm.

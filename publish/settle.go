@@ -139,19 +139,26 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		// Of several hooks one look answers, a stale answer may hide what the last
 		// of them told of. No other hook will come for it.
 		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
-	case r.slot && slot != nil && slot.Kind == schemas.RetryRecords:
-		// It asked for nothing else, and got it.
+	case waitsForRecords(ownSlot(r, slot)):
+		if r.account.Records != nil && d.Verdict != verdictChanged && d.Verdict != verdictOwed {
+			// The look before found a final state, and this one did not: its answer is the
+			// older one. What it hides may be told by no other trigger.
+			next.Retry = w.p.cfg.retry.recheck(slot, now, reasonStale, w.origin(r))
+		}
 	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
 		// A hook is sent for states with a type only (guide 2.6). A look after it
 		// that gives no event may have come too early, also if it shows something.
 		next.Retry = w.recheck(r, prev, next.CaseStatus == scr.CaseClosed, now)
-		if next.Retry == nil && !r.slot && slot != nil {
+		if next.Retry == nil && !r.slot && slot != nil && !(waitsForRecords(slot) && d.Verdict == verdictOwed) {
 			if d.Verdict != verdictTracked {
 				w.settleJoined(b, r, prev, d)
 				return true
 			}
 			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
 		}
+	}
+	if next.Retry == nil && r.account.Records != nil && recordsDue(&next) {
+		next.Retry = w.p.cfg.retry.afterRecords(slot, now, reasonStale, w.origin(r), jitter())
 	}
 	w.settleHooks(r, prev, &next, d.Events)
 	published, err := w.publishOutputs(ctx, b, r, prev, &next, out)
@@ -334,7 +341,7 @@ func (w *worker) settleFailure(ctx context.Context, b *batch, r result) {
 	}
 	// The case was read: waiting for its records takes the place of whatever the slot
 	// waited for.
-	replaces := f.records && slot != nil && slot.Kind != schemas.RetryRecords
+	replaces := f.records && slot != nil && !waitsForRecords(slot)
 	if slot != nil && !r.slot && slot.Kind == schemas.RetryRecheck && fromHook(r.origin.Source) {
 		// A hook of its own is owed rechecks of its own: those of the slot may be
 		// used up by the look that this one would join.
