@@ -86,19 +86,22 @@ func methodText(e *schemas.StatusChanged) string {
 	return string(e.Method)
 }
 
-// metadataOf is what the status event says of a record, else what the result does.
+// metadataOf is a record as the result has it, with the reference of the status
+// event. How it was validated makes no other record of it: the result has that of
+// one method only.
 func metadataOf(e *schemas.StatusChanged, r scr.RecordResult) schemas.RecordMetadata {
-	record := scr.Record{
-		ID: r.ID, BelongsTo: r.BelongsTo, Type: r.Type, MimeType: r.MimeType, FileName: r.FileName,
-		ValidationStatus: r.ValidationStatus, ValidationSubStatus: r.ValidationSubStatus,
+	record := scr.Record{ID: r.ID, BelongsTo: r.BelongsTo, Type: r.Type, MimeType: r.MimeType, FileName: r.FileName}
+	m := schemas.RecordMetadata{
+		RecordID: r.ID, BelongsTo: textOrNil(r.BelongsTo), Type: textOrNil(r.Type), MimeType: textOrNil(r.MimeType), FileName: textOrNil(r.FileName),
 	}
 	for i := range e.Records {
-		if recordOf(&e.Records[i]) == record {
-			return e.Records[i]
+		of := recordOf(&e.Records[i])
+		of.ValidationStatus, of.ValidationSubStatus = "", ""
+		if of == record {
+			m = e.Records[i]
+			break
 		}
 	}
-	return schemas.RecordMetadata{
-		RecordID: r.ID, BelongsTo: textOrNil(r.BelongsTo), Type: textOrNil(r.Type), MimeType: textOrNil(r.MimeType), FileName: textOrNil(r.FileName),
-		ValidationStatus: textOrNil(r.ValidationStatus), ValidationSubStatus: textOrNil(r.ValidationSubStatus),
-	}
+	m.ValidationStatus, m.ValidationSubStatus = textOrNil(r.ValidationStatus), textOrNil(r.ValidationSubStatus)
+	return m
 }

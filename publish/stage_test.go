@@ -51,10 +51,12 @@ func newVirtualStage(t *testing.T) *stage {
 
 func newStageBehind(t *testing.T, dial sabotage.Dial, opts ...kfake.Opt) *stage {
 	t.Helper()
-	topics := Topics{Inbox: "test.inbox", CaseState: "test.case-state", Status: "test.status.v1", DeadLetter: "test.dead-letter"}
+	topics := Topics{
+		Inbox: "test.inbox", CaseState: "test.case-state", Status: "test.status.v1", DeadLetter: "test.dead-letter", Result: "test.result.v1",
+	}
 	opts = append([]kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.SeedTopics(testPartitions, topics.Inbox, topics.CaseState, topics.Status, topics.DeadLetter),
+		kfake.SeedTopics(testPartitions, topics.Inbox, topics.CaseState, topics.Status, topics.DeadLetter, topics.Result),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}),
 	}, opts...)
 	cluster, err := kfake.NewCluster(opts...)
@@ -295,4 +297,10 @@ func header(rec *kgo.Record, key string) string {
 		}
 	}
 	return ""
+}
+
+func (s *source) readsOf(caseID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads[caseID]
 }
