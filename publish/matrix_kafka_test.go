@@ -17,14 +17,14 @@ import (
 func TestZombiesOnApacheKafka(t *testing.T) {
 	t.Parallel()
 	kafka := counterpart.SharedKafka(t)
-	steps := map[string]bool{"membership": true, "open": true, "barrier": true, "barrier end": true, "restore": true, "read": true, "produce": true, "end": true}
+	steps := map[string]bool{"membership": true, "open": true, "barrier": true, "barrier end": true, "restore": true, "read": true, "store record": true, "produce": true, "end": true}
 	var table matrixTable
 	t.Cleanup(func() { t.Log(table.String()) })
 	slots := make(chan struct{}, 16) // cells at once: their publishers share the machine
 	for i, row := range matrixRows() {
-		// Of a step's later occasions only the end of the transaction that moves the
-		// position: each cell costs a session time-out.
-		if !steps[row.step] || row.name() != row.step && row.name() != "end moving" {
+		// Of a step's later occasions only the end of the transactions that move
+		// the position, or bring late records: each cell costs a session time-out.
+		if !steps[row.step] || row.name() != row.step && row.name() != "end moving" && row.name() != "end late" {
 			continue
 		}
 		for _, fault := range sabotage.Faults() {

@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -20,10 +22,16 @@ type lens struct {
 	positions map[string]int64
 	moves     map[string]bool
 	moved     bool
+	// completes and completed are the same for an event that brings late records.
+	completes map[string]bool
+	completed bool
 }
 
 func newLens(topics Topics, names map[[16]byte]string) *lens {
-	return &lens{topics: topics, names: names, barrier: make(map[string]bool), positions: make(map[string]int64), moves: make(map[string]bool)}
+	return &lens{
+		topics: topics, names: names, barrier: make(map[string]bool), positions: make(map[string]int64),
+		moves: make(map[string]bool), completes: make(map[string]bool),
+	}
 }
 
 // look gives the name of the request's step, "" for none of ours.
@@ -66,7 +74,7 @@ func (l *lens) look(req kmsg.Request) string {
 		if l.barrier[req.TransactionalID] {
 			return "barrier end"
 		}
-		l.moved = l.moves[req.TransactionalID]
+		l.moved, l.completed = l.moves[req.TransactionalID], l.completes[req.TransactionalID]
 		return "end"
 	case *kmsg.FetchRequest:
 		return l.lookFetch(req)
@@ -79,15 +87,18 @@ func (l *lens) lookProduce(req *kmsg.ProduceRequest) string {
 		return "send on"
 	}
 	id, barrier := *req.TransactionID, false
-	l.moved = false
+	l.moved, l.completed = false, false
 	for _, rec := range producedRecords(req) {
 		barrier = barrier || string(rec.Key) == schemas.BarrierKey
+		l.completed = l.completed || slices.ContainsFunc(rec.Headers, func(h kmsg.Header) bool {
+			return h.Key == "status-type" && string(h.Value) == schemas.StatusTypeRecordsAvailable.HeaderText()
+		})
 		if position, err := schemas.DecodePosition(rec.Value); err == nil && string(rec.Key) == schemas.PositionKey {
 			l.moved = position.Offset != l.positions[id]
 			l.positions[id], l.moves[id] = position.Offset, l.moved
 		}
 	}
-	l.barrier[id] = barrier
+	l.barrier[id], l.completes[id] = barrier, l.completed
 	if barrier {
 		return "barrier"
 	}

@@ -17,7 +17,9 @@ func TestEveryStepHasItsRow(t *testing.T) {
 		[]string{"client", "shared", "group", "groupClient", "cl", "fresh", "stray"},
 		// These ask nobody.
 		[]string{"AddConsumePartitions", "RemoveConsumePartitions", "PauseFetchTopics", "GroupMetadata", "Broker"},
-		[]string{"account.Read", "Account.Read", "a.Archive"})
+		[]string{
+			"account.Read", "Account.Read", "a.Archive", "account.ReadResult", "Account.ReadResult", "a.ReadResult", "a.Read", "Records.Put",
+		})
 	if err != nil {
 		t.Error(err)
 	}

@@ -33,6 +33,9 @@ type matrixRow struct {
 	older bool
 	// provoke brings a process to the step that it would not take by itself.
 	provoke func(*scene, *actor)
+	// late: the store is away until the states are told, and only the transaction
+	// that brings the records is struck.
+	late bool
 	// archives: the account's closed cases are archived.
 	archives bool
 	// static: the memberships have instance ids.
@@ -58,6 +61,8 @@ func matrixRows() []matrixRow {
 		{step: "decode", what: "decode a trigger: bytes that are not ours", hook: true, only: []sabotage.Fault{sabotage.NotApplied}},
 		{step: "send on", what: "produce a misplaced trigger to its own partition"},
 		{step: "read", what: "read the case from the API", hook: true},
+		{step: "read records", what: "read the case with the content of its records", hook: true},
+		{step: "store record", what: "put a record into the store", hook: true},
 		{step: "archive", what: "archive closed cases at the source", hook: true, archives: true, provoke: closeCase},
 		{step: "look up", what: "fetch the parked trigger of a due retry"},
 		{step: "begin", what: "add partitions to the transaction", older: true},
@@ -67,6 +72,8 @@ func matrixRows() []matrixRow {
 		{step: "end", what: "once more", nth: 1},
 		{step: "produce", what: "the first that move the position", moves: true},
 		{step: "end", what: "commit what moves the position", moves: true},
+		{step: "produce", what: "the event that brings late records", late: true, provoke: bringBack},
+		{step: "end", what: "commit it", late: true, provoke: bringBack},
 		{step: "note", what: "note the progress in the group's offsets"},
 		{step: "close", what: "close the client of a worker that was fenced", hook: true, provoke: fenceTwice},
 		{step: "leave", what: "leave the group at a stop", provoke: stopBeside, ends: true},
@@ -86,6 +93,13 @@ func fenceTwice(w *scene, _ *actor) {
 		stray.Close()
 	}
 	w.move(matrixCases()...)
+}
+
+// bringBack has the store take records again.
+func bringBack(w *scene, _ *actor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = false
 }
 
 // closeCase closes a case, which is archived then.
@@ -133,7 +147,7 @@ type matrixCell struct {
 // returns the time from the fault until all that was waiting had been told.
 func (c matrixCell) play(w *scene) time.Duration {
 	w.t.Helper()
-	w.static, w.archives = c.static, c.archives
+	w.static, w.archives, w.late = c.static, c.archives, c.late
 	cases := matrixCases()
 	first := w.start("first", nil)
 	w.move(cases...)
@@ -149,6 +163,7 @@ func (c matrixCell) play(w *scene) time.Duration {
 	}
 	w.move(cases...)
 	w.badInput(misplacedCase)
+	w.away = c.late
 	old := w.start("old", func(p *sabotage.Process) {
 		if c.provoke == nil || !c.hook {
 			c.arm(w, p)
@@ -205,7 +220,7 @@ func (c matrixCell) arm(w *scene, p *sabotage.Process) {
 		l.positions[fmt.Sprintf("%sprocess-%d", w.prefix, partition)] = position
 	}
 	p.ArmRequest(c.fault, c.fate, func(req kmsg.Request) bool {
-		if l.look(req) != c.step || c.moves && !l.moved {
+		if l.look(req) != c.step || c.moves && !l.moved || c.late && !l.completed {
 			return false
 		}
 		taken++
@@ -217,6 +232,9 @@ func (c matrixCell) arm(w *scene, p *sabotage.Process) {
 func (r matrixRow) name() string {
 	if r.moves {
 		return r.step + " moving"
+	}
+	if r.late {
+		return r.step + " late"
 	}
 	if r.nth == 0 {
 		return r.step

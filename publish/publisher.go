@@ -30,6 +30,12 @@ type Topics struct {
 	Result string
 }
 
+// RecordStore keeps binary records: a claim.Store does. Put returns when the object
+// will not be lost any more; a repeat is harmless. Its errors are claim's.
+type RecordStore interface {
+	Put(ctx context.Context, o claim.Object) (claim.Stored, error)
+}
+
 // Account is one SCR account whose cases are published.
 type Account struct {
 	// ClientID is the account's id; two accounts with one id are refused.
@@ -47,7 +53,7 @@ type Account struct {
 	Results bool
 	// Records is where the binary records of final states are kept (P6); nil leaves
 	// them at the source.
-	Records *claim.Store
+	Records RecordStore
 	// ResultPDF says that ReadResult asks for the result PDF too, which shows in no
 	// other read (guide 7.4.1).
 	ResultPDF bool

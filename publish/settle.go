@@ -175,6 +175,10 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		clientID: r.account.ClientID, verdict: d.Verdict, events: out.events, results: published, superseded: d.Superseded, unknown: d.Unknown,
 		retry: next.Retry, receivedAt: receivedAt(r.origin),
 	})
+	if len(out.pending) > 0 {
+		w.log.WarnContext(ctx, "records are late, status goes out without them",
+			"client_id", r.account.ClientID, "case_id", caseOf(r.key), "reason", next.Retry.Reason, "error", out.again)
+	}
 	for _, u := range d.Unknown {
 		w.log.WarnContext(ctx, "value is not in the guide", "kind", string(u.Kind), "text", u.Text)
 	}
