@@ -24,7 +24,9 @@ func (w *scene) account(p *sabotage.Process) Account {
 	unavailable := func(fault error) error { return &scr.UnavailableError{Err: fault} }
 	return Account{
 		ClientID: testClient, RegulatoryClass: schemas.RegulatoryClassGwG, Results: true, Records: steppingStore{w, p}, ResultPDF: true,
-		Read: func(context.Context, string) (scr.Case, error) { panic("an account with results is read by ReadResult") },
+		Read: func(context.Context, string) (scr.Case, error) {
+			panic("an account with results is read by ReadResult")
+		},
 		ReadResult: func(ctx context.Context, caseID string, binary bool, store func(context.Context, scr.RecordContent) error) (r scr.Result, err error) {
 			step := "read"
 			if binary {

@@ -76,7 +76,7 @@ func newScene(t *testing.T, dial sabotage.Dial, seeds []string, prefix string) *
 			Inbox: prefix + "inbox", CaseState: prefix + "case-state", Status: prefix + "status.v1", DeadLetter: prefix + "dead-letter", Result: prefix + "result.v1",
 		},
 		reads: make(map[string]int), shelf: newShelf(nil), dir: t.TempDir(),
-		names:  make(map[[16]byte]string), level: make(map[string]int), base: time.Now().Truncate(time.Second).Add(-time.Hour),
+		names: make(map[[16]byte]string), level: make(map[string]int), base: time.Now().Truncate(time.Second).Add(-time.Hour),
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	w.shelf.contents = map[string][]byte{"result": nil, "usersignature": []byte("a signature")} // any method and class has them
@@ -279,8 +279,8 @@ func (w *scene) start(name string, arm func(*sabotage.Process)) *actor {
 		Accounts: []Account{w.account(a.Process)},
 		Encoder:  schemas.NewSingleObjectStatusEncoder(), ResultEncoder: schemas.NewSingleObjectResultEncoder(),
 		RecordsDeadline: 12 * time.Second, // less than a fault's pause, as ReadDeadline
-		Logger:  slog.New(&steppingHandler{Handler: w.log.Handler().WithAttrs([]slog.Attr{slog.String("process", name)}), process: a.Process}),
-		retry:   matrixRetry(),
+		Logger:          slog.New(&steppingHandler{Handler: w.log.Handler().WithAttrs([]slog.Attr{slog.String("process", name)}), process: a.Process}),
+		retry:           matrixRetry(),
 	}
 	if w.late {
 		cfg.RecordsWait = 3 * time.Second

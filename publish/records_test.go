@@ -75,7 +75,7 @@ func TestRecordsAreStoredBeforeTheirEvent(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		s.start()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		events, results := s.told(id, 1, 1)
 		s.expectStored(&events[0])
@@ -103,13 +103,13 @@ func TestRecordsWithoutResults(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		s.start(withoutResults)
 		id := caseName(1)
-		s.source.show(id, 1)
+		s.show(id, 1)
 		s.hook(id)
 		s.told(id, 1, 0)
 		if n := s.binaryReads(id); n != 0 {
 			t.Errorf("%d reads with content for a state that is not final", n)
 		}
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.list(id, schemas.SourceSweep)
 		events, _ := s.told(id, 2, 0)
 		s.expectStored(&events[1])
@@ -127,7 +127,7 @@ func TestClassWithoutContentAsksForNone(t *testing.T) {
 		s.start()
 		s.away() // nobody minds
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		events, _ := s.told(id, 1, 1)
 		if recordsState(t, &events[0]) != schemas.RecordsStateNone || s.binaryReads(id) != 0 {
@@ -147,7 +147,7 @@ func TestContentThatTheClassMayNotHaveIsNotStored(t *testing.T) {
 		s.class = schemas.RegulatoryClassTKG // documents' images, no faces
 		s.start()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		events, _ := s.told(id, 1, 1)
 		named := references(&events[0])
@@ -168,13 +168,13 @@ func TestStoreComesBackInTime(t *testing.T) {
 				stop := s.start()
 				s.away()
 				id, other := caseName(1), caseName(2)
-				s.source.show(id, 2)
+				s.show(id, 2)
 				s.hook(id)
 				slot := s.held(id)
 				if slot.Reason != "records_store_refused" && slot.Reason != "records_store_unavailable" || slot.Faults != 0 {
 					t.Errorf("slot %+v", slot)
 				}
-				s.source.show(other, 1)
+				s.show(other, 1)
 				s.hook(other)
 				s.told(other, 1, 0)
 				s.told(id, 0, 0)
@@ -212,7 +212,7 @@ func TestRecordsComeLate(t *testing.T) {
 				stop := s.start()
 				s.away()
 				id := caseName(1)
-				s.source.show(id, 2)
+				s.show(id, 2)
 				s.hook(id)
 				first := s.held(id).FirstFailed
 				if tt.beforeWait {
@@ -289,7 +289,7 @@ func TestContentThatCannotBeReadHoldsUpNoState(t *testing.T) {
 				})
 				s.start()
 				id := caseName(1)
-				s.source.show(id, 2)
+				s.show(id, 2)
 				s.hook(id)
 				if slot := s.held(id); slot.Reason != tt.reason || slot.Faults != 0 {
 					t.Errorf("slot %+v, want reason %s", slot, tt.reason)
@@ -324,7 +324,7 @@ func TestCorrectionWhileRecordsAreWaitedFor(t *testing.T) {
 					s.start()
 					s.away()
 					id := caseName(1)
-					s.source.show(id, 2)
+					s.show(id, 2)
 					s.hook(id)
 					s.held(id)
 					if late {
@@ -378,7 +378,7 @@ func TestNewStateHastensTheWait(t *testing.T) {
 				})
 				s.away()
 				id := caseName(1)
-				s.source.show(id, 2)
+				s.show(id, 2)
 				s.hook(id)
 				s.held(id)
 				s.back()
@@ -404,10 +404,12 @@ func TestNewStateHastensTheWait(t *testing.T) {
 func TestHookBringsLateRecords(t *testing.T) {
 	t.Parallel()
 	onShelfStage(t, func(s *shelfStage) {
-		s.start(func(cfg *Config) { cfg.retry.Records = append(slices.Repeat([]time.Duration{5 * time.Second}, 5), 10*time.Hour) })
+		s.start(func(cfg *Config) {
+			cfg.retry.Records = append(slices.Repeat([]time.Duration{5 * time.Second}, 5), 10*time.Hour)
+		})
 		s.away()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		s.told(id, 1, 1)
 		s.await("the long pause", func() bool { return s.held(id).NotBefore.After(time.Now().Add(time.Hour)) })
@@ -443,10 +445,10 @@ func TestStaleAnswerHidesNothing(t *testing.T) {
 			})
 			s.start()
 			id := caseName(1)
-			s.source.show(id, 1)
+			s.show(id, 1)
 			s.hook(id)
 			s.told(id, 1, 0)
-			s.source.show(id, 2)
+			s.show(id, 2)
 			s.hook(id)
 			if slot := s.held(id); slot.Reason != reasonStale {
 				t.Errorf("slot %+v", slot)
@@ -461,17 +463,17 @@ func TestStaleAnswerHidesNothing(t *testing.T) {
 		onShelfStage(t, func(s *shelfStage) {
 			s.start()
 			id := caseName(1)
-			s.source.show(id, 1)
+			s.show(id, 1)
 			s.hook(id)
 			s.told(id, 1, 0)
 			s.done(id)
 			s.away()
-			s.source.show(id, 2)
+			s.show(id, 2)
 			s.hook(id)
 			s.held(id)
-			s.source.show(id, 1)
+			s.show(id, 1)
 			s.await("another wait", func() bool { r := s.state(id).Retry; return r != nil && !waitsForRecords(r) })
-			s.source.show(id, 2)
+			s.show(id, 2)
 			s.back()
 			events, _ := s.told(id, 2, 1)
 			s.expectStored(&events[1])
@@ -490,11 +492,11 @@ func TestRecordsAtOnce(t *testing.T) {
 		s.start(func(cfg *Config) { cfg.RecordsAtOnce, cfg.RecordsDeadline = 2, time.Minute })
 		const cases = 3 * maxRunning
 		for i := range cases {
-			s.source.show(caseName(i), 2)
+			s.show(caseName(i), 2)
 			s.hookAsync(caseName(i))
 		}
 		other := "OTHERCASE"
-		s.source.show(other, 1)
+		s.show(other, 1)
 		s.hook(other)
 		s.told(other, 1, 0)
 		s.set(func(s *shelf) { s.hold = nil })
@@ -518,7 +520,7 @@ func TestRecordsDeadline(t *testing.T) {
 		s.set(func(s *shelf) { s.hold = hold })
 		s.start()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		if slot := s.held(id); slot.Reason != "records_api_timeout" {
 			t.Errorf("slot %+v", slot)
@@ -541,7 +543,7 @@ func TestRecordsTurnedOffWhileLate(t *testing.T) {
 		stop := s.start()
 		s.away()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		s.told(id, 1, 1)
 		s.held(id)

@@ -11,6 +11,69 @@ import (
 	"postident-bridge/schemas"
 )
 
+// publishOutputs seals the events and adds their records, and those of the results
+// that go out with them or alone. It says how many results there are.
+func (w *worker) publishOutputs(ctx context.Context, b *batch, r result, prev, next *schemas.CaseState, out outputs) (results int, err error) {
+	var records []*kgo.Record
+	withResult := make(map[string]*kgo.Record) // results by the id of their event
+	sealed, sequence, hash, err := seal(prev, out.events, func(e schemas.StatusChanged) ([]byte, error) {
+		if i := slices.IndexFunc(out.results, func(o owed) bool { return o.event >= 0 && o.base.EventID == e.EventID }); i >= 0 {
+			rec, err := w.resultRecord(ctx, &r, out.results[i], &e)
+			if err != nil {
+				return nil, err
+			}
+			if rec != nil {
+				withResult[e.EventID] = rec
+				e.ResultDigest = new(schemas.ResultDigest(rec.Value))
+			}
+		}
+		return w.p.cfg.Encoder.Encode(e)
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(sealed) > 0 {
+		next.Sequence, next.LastEventHash = sequence, &hash
+	}
+	for _, o := range out.pending {
+		next.Identifications[o.at].RecordsPending.Sequence = sealed[o.event].Event.Sequence
+	}
+	for _, e := range sealed {
+		records = append(records, &kgo.Record{
+			Topic: w.p.cfg.Topics.Status, Key: []byte(e.Event.CaseID), Value: e.Value,
+			Headers: eventHeaders(e.Event, w.p.cfg.Encoder.ContentType(), r.traceparent()),
+		})
+		if rec := withResult[e.Event.EventID]; rec != nil {
+			records = append(records, rec)
+		}
+	}
+	alone, err := w.resultsAlone(ctx, &r, out)
+	if err != nil {
+		return 0, err
+	}
+	records = append(records, alone...)
+	b.events = append(b.events, records...)
+	return len(records) - len(sealed), nil
+}
+
+// resultsAlone are the records of results whose status event went out before.
+func (w *worker) resultsAlone(ctx context.Context, r *result, out outputs) ([]*kgo.Record, error) {
+	var records []*kgo.Record
+	for _, o := range out.results {
+		if o.event >= 0 {
+			continue
+		}
+		rec, err := w.resultRecord(ctx, r, o, nil)
+		if err != nil {
+			return nil, err
+		}
+		if rec != nil {
+			records = append(records, rec)
+		}
+	}
+	return records, nil
+}
+
 // resultRecord is the record of a result; e is the status event that goes out with
 // it, numbered, nil for a result alone. A result too large for its topic gives
 // none: the status event must not wait for what never fits. It is counted, and

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
 	"postident-bridge/internal/scr"
@@ -67,14 +68,14 @@ func callbackURL(v *scr.CallbackURL) *schemas.CallbackURL {
 	}
 }
 
-// address is a URL without credentials. One that cannot be read may hide some, and
-// goes without all that could be.
+// address is a URL without credentials. One that cannot be read may hide some, and is
+// left out; so is one without "//", in which a name may be taken for the scheme.
 func address(text string) *string {
 	if text == "" {
 		return nil
 	}
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil || strings.Contains(u.Opaque, "@") {
 		return nil
 	}
 	u.User = nil

@@ -18,7 +18,7 @@ func (s *shelfStage) list(caseID string, by schemas.Source) {
 	s.t.Helper()
 	now := time.Now()
 	s.source.mu.Lock()
-	seen := observation.Of(s.source.cases[caseID], now)
+	seen := observation.Of(s.cases[caseID], now)
 	s.source.mu.Unlock()
 	s.trigger(schemas.Trigger{ClientID: testClient, CaseID: caseID, Source: by, ReceivedAt: now, Observation: &seen})
 }
@@ -29,10 +29,10 @@ func TestResultGoesOutWithItsFinalStatus(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		s.start(withoutRecords)
 		id := caseName(1)
-		s.source.show(id, 1)
+		s.show(id, 1)
 		s.hook(id)
 		s.told(id, 1, 0)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		events, results := s.told(id, 2, 1)
 		final, r := events[1], results[0]
@@ -59,7 +59,7 @@ func TestPersonalDataStandsInResultsOnly(t *testing.T) {
 		s.set(func(s *shelf) { s.first = "CANARYNAME" })
 		s.start()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		s.told(id, 1, 1)
 		s.done(id)
@@ -81,13 +81,13 @@ func TestListThatShowsAFinalStateHasItRead(t *testing.T) {
 			onShelfStage(t, func(s *shelfStage) {
 				s.start()
 				id := caseName(1)
-				s.source.show(id, 1)
+				s.show(id, 1)
 				s.list(id, by)
 				s.told(id, 1, 0)
-				if n := s.source.readsOf(id); n != 0 {
+				if n := s.readsOf(id); n != 0 {
 					t.Errorf("%d reads for a state that is not final", n)
 				}
-				s.source.show(id, 2)
+				s.show(id, 2)
 				s.list(id, by)
 				events, _ := s.told(id, 2, 1)
 				if *events[1].RecordsState != schemas.RecordsStateStored || events[1].ObservedBy != by {
@@ -106,7 +106,7 @@ func TestResultsTurnedOnLater(t *testing.T) {
 		stop := s.start(withoutRecords, withoutResults)
 		swept, filled, hooked := caseName(1), caseName(2), caseName(3)
 		for _, id := range []string{swept, filled, hooked} {
-			s.source.show(id, 2)
+			s.show(id, 2)
 			s.hook(id)
 			s.told(id, 1, 0)
 			s.done(id)
@@ -177,7 +177,7 @@ func TestResultTooLargeLeavesItsStatusEvent(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		stop := s.start(withoutRecords)
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.set(func(s *shelf) { s.large = true })
 		s.hook(id)
 		events, _ := s.told(id, 1, 0)
@@ -198,7 +198,7 @@ func TestCorrectionHasAResultOfItsOwn(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		s.start()
 		id := caseName(1)
-		s.source.show(id, 2)
+		s.show(id, 2)
 		s.hook(id)
 		s.told(id, 1, 1)
 		s.correct(id)
@@ -218,12 +218,12 @@ func TestCorrectionHasAResultOfItsOwn(t *testing.T) {
 func (s *shelfStage) correct(caseID string) {
 	s.source.mu.Lock()
 	defer s.source.mu.Unlock()
-	c := s.source.cases[caseID]
+	c := s.cases[caseID]
 	c.Identifications = slices.Clone(c.Identifications)
 	i := &c.Identifications[0]
 	i.Status, i.Modified = scr.StatusDeclined, i.Modified.Add(time.Hour)
 	c.Status.Modified = i.Modified
-	s.source.cases[caseID] = c
+	s.cases[caseID] = c
 }
 
 // P4: a case whose result or records are not out is not archived.
@@ -232,14 +232,14 @@ func TestWhatIsOwedIsNotArchived(t *testing.T) {
 	onShelfStage(t, func(s *shelfStage) {
 		stop := s.start(withoutRecords, withoutResults)
 		resultless, pending := caseName(1), caseName(2)
-		s.source.show(resultless, 2)
+		s.show(resultless, 2)
 		s.hook(resultless)
 		s.told(resultless, 1, 0)
 		s.done(resultless)
 		var a archive
 		s.restart(stop, a.on)
 		s.away()
-		s.source.show(pending, 2)
+		s.show(pending, 2)
 		s.hook(pending)
 		s.told(pending, 1, 1)
 		s.pass(3 * testArchive)

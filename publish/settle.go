@@ -3,12 +3,10 @@ package publish
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
 
@@ -129,36 +127,11 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 		return true
 	}
 	next := out.state
-	next.Retry, next.DeadLettered = nil, nil
-	switch {
-	case out.again != nil:
-		next.Retry = w.p.cfg.retry.afterRecords(slot, now, failureOf(out.again).reason, w.origin(r), jitter())
-	case d.Verdict == verdictDoubt:
-		next.Retry = w.p.cfg.retry.afterDoubt(slot, now, w.origin(r))
-	case d.Verdict == verdictChanged && r.observed == nil && tellsOfMore(r, slot, d):
-		// Of several hooks one look answers, a stale answer may hide what the last
-		// of them told of. No other hook will come for it.
-		next.Retry = w.p.cfg.retry.afterTooFew(ownSlot(r, slot), now, w.origin(r))
-	case waitsForRecords(ownSlot(r, slot)):
-		if r.account.Records != nil && d.Verdict != verdictChanged && d.Verdict != verdictOwed {
-			// The look before found a final state, and this one did not: its answer is the
-			// older one. What it hides may be told by no other trigger.
-			next.Retry = w.p.cfg.retry.recheck(slot, now, reasonStale, w.origin(r))
-		}
-	case d.Verdict != verdictChanged && fromHook(r.origin.Source) && r.observed == nil:
-		// A hook is sent for states with a type only (guide 2.6). A look after it
-		// that gives no event may have come too early, also if it shows something.
-		next.Retry = w.recheck(r, prev, next.CaseStatus == scr.CaseClosed, now)
-		if next.Retry == nil && !r.slot && slot != nil && !(waitsForRecords(slot) && d.Verdict == verdictOwed) {
-			if d.Verdict != verdictTracked {
-				w.settleJoined(b, r, prev, d)
-				return true
-			}
-			next.Retry = w.p.cfg.retry.recheck(nil, now, reasonUnchanged, w.origin(r))
-		}
-	}
-	if next.Retry == nil && r.account.Records != nil && recordsDue(&next) {
-		next.Retry = w.p.cfg.retry.afterRecords(slot, now, reasonStale, w.origin(r), jitter())
+	next.DeadLettered = nil
+	var joined bool
+	if next.Retry, joined = w.nextLook(r, prev, d, out, now); joined {
+		w.settleJoined(b, r, prev, d)
+		return true
 	}
 	w.settleHooks(r, prev, &next, d.Events)
 	published, err := w.publishOutputs(ctx, b, r, prev, &next, out)
@@ -191,74 +164,6 @@ func (w *worker) settleLook(ctx context.Context, b *batch, r result) bool {
 	return true
 }
 
-// tellsOfMore says whether the hooks that a look answers for told of more changes
-// than it shows: each was sent for one state with a type (guide 2.6). A slot that
-// waits stands for one more; how many joined the slot whose look this is nobody
-// has counted. A case that is closed has nothing more to tell.
-func tellsOfMore(r result, slot *schemas.Retry, d decision) bool {
-	if d.State.CaseStatus == scr.CaseClosed || !fromHook(r.origin.Source) {
-		return false
-	}
-	if r.slot {
-		return true
-	}
-	owed := 0
-	for _, t := range r.triggers {
-		if fromHook(t.Source) {
-			owed++
-		}
-	}
-	if slot != nil {
-		owed++
-	}
-	for i := range d.Events {
-		if sendsHook(&d.Events[i]) {
-			owed--
-		}
-	}
-	return owed > 0
-}
-
-// sendsHook says whether a hook is sure to be sent for a change: for states with a
-// type (guide 2.6), but the guide contradicts itself on AutoID's review pending
-// (4.1; facts C5).
-func sendsHook(e *schemas.StatusChanged) bool {
-	return e.StatusType != schemas.StatusTypeProgress && (e.Method != schemas.MethodAutoID || e.Status != schemas.StatusReviewPending)
-}
-
-// ownSlot is the slot whose look this is, nil for the look of a trigger.
-func ownSlot(r result, slot *schemas.Retry) *schemas.Retry {
-	if r.slot {
-		return slot
-	}
-	return nil
-}
-
-// recheck is the next look after a hook that gave no event, nil for none. The
-// look of a slot goes on with its rechecks; one for a hook of its own starts them
-// anew, whatever waits already. One that a list hastened uses up none: what the
-// list showed may not be readable yet, and the list does not show it again. That a read began after the hook excuses it only
-// if the case is closed: of an open one that read may have had a stale answer,
-// which was taken for the hook before.
-func (w *worker) recheck(r result, prev *schemas.CaseState, closed bool, now time.Time) *schemas.Retry {
-	var slot *schemas.Retry
-	var lastRead *time.Time
-	if prev != nil {
-		if closed {
-			lastRead = prev.LastReadAt
-		}
-		if r.slot {
-			slot = prev.Retry
-		}
-	}
-	if slot != nil && slot.Kind == schemas.RetryRecheck && now.Before(slot.NotBefore) {
-		same, o := *slot, w.origin(r)
-		same.Partition, same.Offset, same.Trigger = o.Partition, o.Offset, o.Value
-		return &same
-	}
-	return w.p.cfg.retry.afterUnchanged(slot, lastRead, r.origin.ReceivedAt, now, w.origin(r))
-}
-
 // settleJoined ends a look that told nothing new while the case has a slot of
 // its own, which stands as it was written and looks again.
 func (w *worker) settleJoined(b *batch, r result, prev *schemas.CaseState, d decision) {
@@ -275,58 +180,6 @@ func (w *worker) settleJoined(b *batch, r result, prev *schemas.CaseState, d dec
 func (w *worker) worthWriting(prev, next *schemas.CaseState, v verdict) bool {
 	return v == verdictChanged || v == verdictTracked || v == verdictOwed || next.Retry != nil ||
 		prev != nil && (prev.Retry != nil || prev.DeadLettered != nil || len(prev.HooksDue) != len(next.HooksDue))
-}
-
-// publishOutputs seals the events and adds their records, and those of the results
-// that go out with them or alone. It says how many results there are.
-func (w *worker) publishOutputs(ctx context.Context, b *batch, r result, prev, next *schemas.CaseState, out outputs) (results int, err error) {
-	var records []*kgo.Record
-	withResult := make(map[string]*kgo.Record) // results by the id of their event
-	sealed, sequence, hash, err := seal(prev, out.events, func(e schemas.StatusChanged) ([]byte, error) {
-		if i := slices.IndexFunc(out.results, func(o owed) bool { return o.event >= 0 && o.base.EventID == e.EventID }); i >= 0 {
-			rec, err := w.resultRecord(ctx, &r, out.results[i], &e)
-			if err != nil {
-				return nil, err
-			}
-			if rec != nil {
-				withResult[e.EventID] = rec
-				e.ResultDigest = new(schemas.ResultDigest(rec.Value))
-			}
-		}
-		return w.p.cfg.Encoder.Encode(e)
-	})
-	if err != nil {
-		return 0, err
-	}
-	if len(sealed) > 0 {
-		next.Sequence, next.LastEventHash = sequence, &hash
-	}
-	for _, o := range out.pending {
-		next.Identifications[o.at].RecordsPending.Sequence = sealed[o.event].Event.Sequence
-	}
-	for _, e := range sealed {
-		records = append(records, &kgo.Record{
-			Topic: w.p.cfg.Topics.Status, Key: []byte(e.Event.CaseID), Value: e.Value,
-			Headers: eventHeaders(e.Event, w.p.cfg.Encoder.ContentType(), r.traceparent()),
-		})
-		if rec := withResult[e.Event.EventID]; rec != nil {
-			records = append(records, rec)
-		}
-	}
-	for _, o := range out.results {
-		if o.event >= 0 {
-			continue
-		}
-		rec, err := w.resultRecord(ctx, &r, o, nil)
-		if err != nil {
-			return 0, err
-		}
-		if rec != nil {
-			records = append(records, rec)
-		}
-	}
-	b.events = append(b.events, records...)
-	return len(records) - len(sealed), nil
 }
 
 // settleFailure gives a failed look its retry, durably, so that the position can

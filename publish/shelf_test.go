@@ -34,15 +34,15 @@ type shelf struct {
 	large bool // results do not fit into a record
 
 	mu       sync.Mutex
-	contents map[string][]byte                                // guarded by mu: by type of record; of every case
-	text     map[string]string                                // guarded by mu: likewise, what stands in place of the base64
-	first    string                                           // guarded by mu: the first name in the result
-	fault    func(caseID string, attempt int) error           // guarded by mu: of the reads with content
+	contents map[string][]byte                                     // guarded by mu: by type of record; of every case
+	text     map[string]string                                     // guarded by mu: likewise, what stands in place of the base64
+	first    string                                                // guarded by mu: the first name in the result
+	fault    func(caseID string, attempt int) error                // guarded by mu: of the reads with content
 	answer   func(caseID string, attempt int, c scr.Case) scr.Case // guarded by mu: likewise
-	hold     chan struct{}                                    // guarded by mu: until it is closed they do not end
-	binary   map[string]int                                   // guarded by mu: how many there were
-	under    int                                              // guarded by mu: are under way
-	most     int                                              // guarded by mu: were under way at a time
+	hold     chan struct{}                                         // guarded by mu: until it is closed they do not end
+	binary   map[string]int                                        // guarded by mu: how many there were
+	under    int                                                   // guarded by mu: are under way
+	most     int                                                   // guarded by mu: were under way at a time
 }
 
 func newShelf(s *source) *shelf {
@@ -189,7 +189,9 @@ func (s *shelf) kinds() []string {
 }
 
 // content is of a case's own.
-func (s *shelf) content(caseID, kind string) []byte { return append([]byte(caseID+" "), s.contents[kind]...) }
+func (s *shelf) content(caseID, kind string) []byte {
+	return append([]byte(caseID+" "), s.contents[kind]...)
+}
 
 // shelfStage is a stage on a virtual clock with a directory for records.
 type shelfStage struct {

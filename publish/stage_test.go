@@ -298,9 +298,3 @@ func header(rec *kgo.Record, key string) string {
 	}
 	return ""
 }
-
-func (s *source) readsOf(caseID string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reads[caseID]
-}
