@@ -96,7 +96,7 @@ func (p *Publisher) Ready(context.Context) error {
 	return nil
 }
 
-// awaitTopics waits until both topics can be seen and are fit for each other.
+// awaitTopics waits until the topics can be seen and are fit for each other.
 func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
 	for {
 		seen, err := p.inspect(ctx)
@@ -159,12 +159,25 @@ func (p *Publisher) stateRecreated() *RefusedError {
 
 var errRecreated = errors.New("topic was recreated")
 
-// inspect asks the cluster for the two topics.
+// neededTopics are those without which nothing can be published: the two of the
+// state, and that of results where an account has any, for a transaction that
+// lacks it takes the status event with it.
+func (p *Publisher) neededTopics() []string {
+	names := []string{p.cfg.Topics.Inbox, p.cfg.Topics.CaseState}
+	for _, a := range p.accounts {
+		if a.Results {
+			return append(names, p.cfg.Topics.Result)
+		}
+	}
+	return names
+}
+
+// inspect asks the cluster for the topics.
 func (p *Publisher) inspect(ctx context.Context) (topology, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.inspectInterval)
 	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
-	for _, name := range []string{p.cfg.Topics.Inbox, p.cfg.Topics.CaseState} {
+	for _, name := range p.neededTopics() {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = new(name)
 		req.Topics = append(req.Topics, t)

@@ -96,7 +96,7 @@ func (w *clusterWatch) look(ctx context.Context) error {
 
 // count sets the metric. Every promise has a series, so that 0 is seen too.
 func (w *clusterWatch) count(broken []assumption) {
-	counts := map[string]int64{"P1": 0, "P2": 0, "P8": 0, "P9": 0}
+	counts := map[string]int64{"P1": 0, "P2": 0, "P5": 0, "P8": 0, "P9": 0}
 	for _, a := range broken {
 		for promise := range strings.SplitSeq(a.Promise, ", ") {
 			counts[promise]++
@@ -132,7 +132,7 @@ func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assu
 // left out.
 func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clusterSeen, error) {
 	seen := clusterSeen{Brokers: make(map[int32]map[string]string), Topics: make(map[string]topicSeen)}
-	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.PollCursor, names.Status, names.DeadLetter, transactionLog)
+	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.PollCursor, names.Status, names.Result, names.DeadLetter, transactionLog)
 	if err != nil {
 		return seen, fmt.Errorf("list topics: %w", err)
 	}
@@ -147,7 +147,8 @@ func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clus
 			}
 			topics = append(topics, d.Topic)
 		case denied(d.Err):
-			seen.Denied = seen.Denied || d.Topic != transactionLog
+			// Whoever publishes no results needs no right to see their topic.
+			seen.Denied = seen.Denied || d.Topic != transactionLog && d.Topic != names.Result
 		}
 	}
 	configs, err := admin.DescribeTopicConfigs(ctx, topics...)

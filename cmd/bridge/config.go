@@ -157,6 +157,8 @@ func (f field) meaning() string {
 		text += " **Required.**"
 	case needRegistry:
 		text += " Required by `bridge schemas`."
+	case needRecords:
+		text += " Required by `bridge records`, and by the role process where an account has RECORDS on."
 	default:
 		roles := strings.Fields(f.Need)
 		plural := ""

@@ -39,6 +39,14 @@ func (s *settings) webhookConfig(client *kgo.Client, tel *telemetry, logger *slo
 	}
 }
 
+const (
+	// storingTime is what reading a case with its records may take longer than the
+	// read itself: for its turn, and the store.
+	storingTime = time.Minute
+	// storeCheckTime bounds the look at the store at start.
+	storeCheckTime = 30 * time.Second
+)
+
 // processRole reads cases and publishes their changes. With a registry it needs
 // the schema's id first, and waits for it: the registry may be away, or the
 // schema not registered yet. Nothing else of the process waits with it.
@@ -72,6 +80,7 @@ func newProcessRole(ctx context.Context, s *settings, kafka []kgo.Opt, clients [
 			PublishProgress: s.Publish.Progress,
 			RecordsWait:     s.Records.Wait,
 			RecordsAtOnce:   s.Records.AtOnce,
+			RecordsDeadline: s.SCR.ResultTimeout + storingTime,
 			ArchiveAfter:    s.Archive.After,
 			InstanceID:      s.Kafka.GroupInstanceID,
 			Logger:          logger,
@@ -145,7 +154,7 @@ func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 	clients := make([]*scr.Client, len(s.Accounts))
 	for i, a := range s.Accounts {
 		var err error
-		if clients[i], err = a.newClient(s.SCR.BaseURL, keys, tel); err != nil {
+		if clients[i], err = a.newClient(s.SCR, keys, tel); err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
 		}
 	}
@@ -154,7 +163,7 @@ func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 
 // newClient makes the account's client of the API. Accounts with keys of one
 // size share a pair: it is the process's, made now, and never stored.
-func (a accountSettings) newClient(baseURL string, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
+func (a accountSettings) newClient(api scrSettings, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
 	var key *scr.Key
 	if a.DataPassword != "" {
 		if keys[a.RSABits] == nil {
@@ -167,18 +176,20 @@ func (a accountSettings) newClient(baseURL string, keys map[int]*scr.Key, tel *t
 		key = keys[a.RSABits]
 	}
 	return scr.NewClient(scr.ClientConfig{
-		BaseURL:      baseURL,
-		ClientID:     a.ClientID,
-		Username:     a.Username,
-		Password:     string(a.Password),
-		DataPassword: string(a.DataPassword),
-		Access:       scr.Access(a.Access),
-		Scope:        scr.Scope(a.Scope),
-		Encryption:   scr.Encryption(a.Encryption),
-		Key:          key,
-		AllowRSA15:   a.AllowRSA15,
-		Meter:        tel.Meter,
-		Tracer:       tel.Tracer,
+		BaseURL:        api.BaseURL,
+		ClientID:       a.ClientID,
+		Username:       a.Username,
+		Password:       string(a.Password),
+		DataPassword:   string(a.DataPassword),
+		Access:         scr.Access(a.Access),
+		Scope:          scr.Scope(a.Scope),
+		Encryption:     scr.Encryption(a.Encryption),
+		Key:            key,
+		MaxResultBytes: int64(api.ResultMaxMiB) << 20,
+		ResultTimeout:  api.ResultTimeout,
+		AllowRSA15:     a.AllowRSA15,
+		Meter:          tel.Meter,
+		Tracer:         tel.Tracer,
 	})
 }
 
@@ -187,6 +198,9 @@ func (a accountSettings) newClient(baseURL string, keys map[int]*scr.Key, tel *t
 func (r *processRole) Run(ctx context.Context) (err error) {
 	if r.store != nil {
 		defer func() { err = errors.Join(err, r.store.Close()) }()
+		checked := make(chan struct{})
+		go func() { defer close(checked); r.checkStore(ctx) }()
+		defer func() { <-checked }()
 	}
 	config := r.config
 	config.Encoder = schemas.NewSingleObjectStatusEncoder()
@@ -211,6 +225,20 @@ func (r *processRole) Run(ctx context.Context) (err error) {
 	r.publisher = publisher
 	r.mu.Unlock()
 	return publisher.Run(ctx)
+}
+
+// checkStore says once, at start, whether the store of records works. Nothing waits
+// for it: the status of a case goes out without its records if it has to (P6, P10).
+func (r *processRole) checkStore(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, storeCheckTime)
+	defer cancel()
+	switch health, err := r.store.Check(bounded); {
+	case ctx.Err() != nil: // stopped meanwhile
+	case err != nil:
+		r.logger.ErrorContext(ctx, "store of records does not work", slog.String("store", r.store.String()), slog.String("error", err.Error()))
+	default:
+		r.logger.InfoContext(ctx, "store of records works", slog.String("store", r.store.String()), slog.Bool("may_delete", health.Delete))
+	}
 }
 
 // Ready returns nil when the role publishes, or why it does not (design: P10).

@@ -15,7 +15,7 @@ const envPrefix = "BRIDGE_"
 //	env, envPrefix, envDefault  as caarlos0/env reads them
 //	desc                        the meaning, for the documentation
 //	oneof                       the values allowed, separated by blanks
-//	need                        what cannot do without it: kafka, registry or a role
+//	need                        what cannot do without it: kafka, registry, records or a role
 //	file                        may be given as <variable>_FILE (every secret may)
 //	section                     the heading of a group in the documentation
 type settings struct {
@@ -80,6 +80,9 @@ type registrySettings struct {
 
 type scrSettings struct {
 	BaseURL string `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
+	// The answer with everything: what client and class may have of a case.
+	ResultMaxMiB  int           `env:"RESULT_MAX_MIB" envDefault:"128" desc:"The largest answer that is read of a case with its result or its records, in MiB, 1 to 1,024: encrypted, and again decrypted. A PDF of 20 MB and six images of 2 MB make 55 MiB. A larger one is refused: its case is tried again, and the status goes out without its records."`
+	ResultTimeout time.Duration `env:"RESULT_TIMEOUT" envDefault:"2m" desc:"How long reading such an answer may take. Storing its records has a minute more."`
 }
 
 type webhookSettings struct {
@@ -105,7 +108,7 @@ type publishSettings struct {
 }
 
 type recordsSettings struct {
-	URL    string        `env:"URL" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
+	URL    string        `env:"URL" need:"records" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
 	Wait   time.Duration `env:"WAIT" envDefault:"15m" desc:"How long the status event of a final state waits for its records, from the first attempt to store them that failed. Then it goes out marked as pending, and an event records-available follows."`
 	AtOnce int           `env:"AT_ONCE" envDefault:"2" desc:"How many cases a process reads with their records at a time. Each takes about three times the size of its answer in memory: plan 150 MB for a case of 40 MB."`
 }

@@ -57,6 +57,10 @@ func (l *loader) checkTogether(s settings, needs []string) {
 		envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(s.Schemas.Registry.Password))
 	l.checkRoots(envPrefix+"SCHEMA_REGISTRY_CA", s.Schemas.Registry.CA)
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
+	if s.SCR.ResultMaxMiB < 1 || s.SCR.ResultMaxMiB > maxResultMiB {
+		l.wrong(envPrefix+"SCR_RESULT_MAX_MIB", "must be 1 to %d", maxResultMiB)
+	}
+	l.checkDuration(envPrefix+"SCR_RESULT_TIMEOUT", s.SCR.ResultTimeout)
 	l.checkDuration(envPrefix+"SHUTDOWN_TIMEOUT", s.Shutdown.Timeout)
 	l.checkDuration(envPrefix+"ARCHIVE_AFTER", s.Archive.After)
 	l.checkRecords(s, needs)
@@ -73,6 +77,9 @@ func (l *loader) checkTogether(s settings, needs []string) {
 		l.checkAccount(a, owner, needs)
 	}
 }
+
+// maxResultMiB is what scr.ClientConfig takes.
+const maxResultMiB = 1 << 10
 
 // webhookTypes are the status types that have webhooks (guide 2.6).
 var webhookTypes = []string{

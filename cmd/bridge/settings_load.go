@@ -19,6 +19,7 @@ import (
 const (
 	needKafka    = "kafka"
 	needRegistry = "registry"
+	needRecords  = "records"
 )
 
 // mistake is one thing wrong with one variable. Problem never holds a secret.

@@ -160,6 +160,28 @@ func (s *Store) Verify(ctx context.Context, r Reference) (Verdict, error) {
 	return verdict, nil
 }
 
+// Look is Verify without reading the object: an object of the right name and size
+// is Intact, whatever it holds.
+func (s *Store) Look(ctx context.Context, r Reference) (Verdict, error) {
+	name, ok := s.Name(r.Location)
+	if !ok {
+		return Elsewhere, nil
+	}
+	size, _, found, err := s.stat(ctx, name)
+	switch {
+	case err != nil:
+		return 0, err
+	case !found:
+		return s.missing()
+	case size != r.Size:
+		return WrongSize, nil
+	}
+	if key, _ := ParseName(name); key.SHA256 != r.SHA256 {
+		return WrongDigest, nil
+	}
+	return Intact, nil
+}
+
 // missing is the verdict on an object that is not found.
 func (s *Store) missing() (Verdict, error) {
 	if err := s.gone("read object"); err != nil {
