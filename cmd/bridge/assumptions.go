@@ -73,8 +73,8 @@ func assumptionsOf(names topicNames) map[string][]topicRule {
 			topicRule{configRule{"retention.bytes", "-1", exactly}, promise, why, "Set it to -1: a limit on bytes forgets what time would keep."})
 	}
 	return map[string][]topicRule{
-		names.Inbox:      kept("P1", "a trigger that is not done yet may be deleted", 7*day),
-		names.Status:     kept("P9", "compaction takes events out of the hash chain", 0),
+		names.Inbox:  kept("P1", "a trigger that is not done yet may be deleted", 7*day),
+		names.Status: kept("P9", "compaction takes events out of the hash chain", 0),
 		names.Result: append(kept("P5", "compaction keeps a case's last result, which is personal data, for ever", 0),
 			topicRule{
 				configRule{"retention.ms", "", notForEver}, "P5", "personal data is kept for ever",
