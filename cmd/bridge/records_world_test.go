@@ -231,6 +231,14 @@ func (w *recordsWorld) events(t *testing.T) map[string][]audit.Published {
 	return out
 }
 
+// sources are the topics that name objects.
+func (w *recordsWorld) sources() audit.RecordSources {
+	return audit.RecordSources{
+		Status: audit.Scan{Kafka: w.opts(), Topic: w.prefix + "status.v1"}, Result: audit.Scan{Kafka: w.opts(), Topic: w.prefix + "result.v1"},
+		StatusDecoder: schemas.NewStatusDecoder(nil), ResultDecoder: schemas.NewResultDecoder(nil),
+	}
+}
+
 // named are the names of the objects that events name.
 func named(events map[string][]audit.Published) map[string]bool {
 	out := make(map[string]bool)
