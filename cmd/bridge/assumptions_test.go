@@ -40,7 +40,7 @@ func soundCluster(names topicNames) clusterSeen {
 		Brokers: map[int32]map[string]string{1: broker(), 2: broker(), 3: broker()},
 		Topics: map[string]topicSeen{
 			names.Inbox: topic(map[string]string{"retention.ms": "604800000"}), names.CaseState: topic(map[string]string{"cleanup.policy": "compact"}),
-			names.Status: topic(nil), names.DeadLetter: topic(map[string]string{"retention.ms": "2592000000"}),
+			names.Status: topic(nil), names.Result: topic(map[string]string{"retention.ms": "2592000000"}), names.DeadLetter: topic(map[string]string{"retention.ms": "2592000000"}),
 			transactionLog: topic(map[string]string{"cleanup.policy": "compact"}),
 		},
 	}
@@ -97,6 +97,9 @@ func TestBrokenAssumptions(t *testing.T) {
 		"compacted status":           {topic(names.Status, "cleanup.policy", "compact,delete"), []string{"P9 postident.status.v1 cleanup.policy is compact,delete, should be delete"}},
 		"status for a year":          {topic(names.Status, "retention.ms", "31536000000"), nil},
 		"dead letters for a day":     {topic(names.DeadLetter, "retention.ms", "86400000"), []string{"P8 postident.dead-letter retention.ms is 86400000, should be at least 2592000000"}},
+		"compacted results":          {topic(names.Result, "cleanup.policy", "compact"), []string{"P5 postident.result.v1 cleanup.policy is compact, should be delete"}},
+		"results for ever":           {topic(names.Result, "retention.ms", "-1"), []string{"P5 postident.result.v1 retention.ms is -1, should be limited: give --result-retention"}},
+		"results for a minute":       {topic(names.Result, "retention.ms", "60000"), nil},
 		"case-state is deleted":      {topic(names.CaseState, "cleanup.policy", "delete"), []string{"P2 postident.case-state cleanup.policy is delete, should be compact"}},
 		"tombstones for a minute":    {topic(names.CaseState, "delete.retention.ms", "60000"), []string{"P2 postident.case-state delete.retention.ms is 60000, should be at least 3600000"}},
 		"short messages":             {topic(names.CaseState, "max.message.bytes", "65536"), []string{"P8 postident.case-state max.message.bytes is 65536, should be at least 1048576"}},
@@ -149,7 +152,7 @@ func TestSingleBrokerIsSummarised(t *testing.T) {
 	seen.Topics[names.Inbox].Configs["retention.ms"] = "1"
 	broken := brokenAssumptions(seen, names)
 	rest, single := summarised(seen, broken)
-	if !single || len(rest) != 1 || rest[0].Setting != "retention.ms" || len(broken) != 11 {
+	if !single || len(rest) != 1 || rest[0].Setting != "retention.ms" || len(broken) != 13 {
 		t.Errorf("single %t, %d of %d left: %v", single, len(rest), len(broken), rest)
 	}
 	if rest, single := summarised(soundCluster(names), broken); single || len(rest) != len(broken) {
@@ -267,7 +270,7 @@ func TestClusterWatchOnApacheKafka(t *testing.T) {
 	seeds := counterpart.SharedKafka(t).Seeds()
 	names := namesOfTopics("assumed.")
 	environ := []string{"BRIDGE_KAFKA_BROKERS=" + strings.Join(seeds, ","), "BRIDGE_TOPIC_PREFIX=assumed."}
-	got := runMain(t, environ, "topics", "apply", "--replication", "1")
+	got := runMain(t, environ, "topics", "apply", "--replication", "1", "--result-retention", "720h")
 	if got.code != exitDone || got.stderr != singleWarning {
 		t.Fatalf("apply: exit %d, stderr %q", got.code, got.stderr)
 	}

@@ -188,6 +188,11 @@ func TestWrongUseExits2(t *testing.T) {
 		{"dead letter of no case", "dead-letter show a/b", "neither PARTITION/OFFSET nor a caseId"},
 		{"dead letter not named", "dead-letter show", "accepts 1 arg(s)"},
 		{"settings of dead-letter", "dead-letter redrive --all", "BRIDGE_KAFKA_BROKERS: not set"},
+		{"records of no account", "records check --account acme", `--account: "acme" is no clientId`},
+		{"records of no case", "records sweep --case ../x", `--case: "../x" is no caseId`},
+		{"records too young", "records sweep --older-than 1h", "--older-than must be at least 24h"},
+		{"records limit", "records check --limit -1", "--limit must not be negative"},
+		{"settings of records", "records check", "BRIDGE_RECORDS_URL: not set"},
 		{"settings of schemas", "schemas check", "BRIDGE_SCHEMA_REGISTRY_URL: not set"},
 	}
 	for _, tt := range tests {

@@ -71,7 +71,9 @@ func (g recordsGround) objects(t *testing.T) []string {
 	return names
 }
 
-func (g recordsGround) file(name string) string { return filepath.Join(g.dir, filepath.FromSlash(name)) }
+func (g recordsGround) file(name string) string {
+	return filepath.Join(g.dir, filepath.FromSlash(name))
+}
 
 // write puts an object there that is as old as asked for.
 func (g recordsGround) write(t *testing.T, name, content string, age time.Duration) {
