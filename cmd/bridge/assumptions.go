@@ -77,7 +77,8 @@ func assumptionsOf(names topicNames) map[string][]topicRule {
 		names.Status: kept("P9", "compaction takes events out of the hash chain", 0),
 		names.Result: append(kept("P5", "compaction keeps a case's last result, which is personal data, for ever", 0),
 			topicRule{
-				configRule{"retention.ms", "", notForEver}, "P5", "personal data is kept for ever",
+				configRule{"retention.ms", "", notForEver},
+				"P5", "personal data is kept for ever",
 				"Set it to what 'topics apply --result-retention' was meant to.",
 			}),
 		names.DeadLetter: kept("P8", "a dead letter may be gone before anybody has seen to it", 30*day),

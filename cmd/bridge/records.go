@@ -137,29 +137,42 @@ func (d *recordsDesk) readEvents(ctx context.Context, what string, visit func(*a
 	return reading, err
 }
 
-// list lists the objects that the flags ask for.
+// list lists the objects that the flags ask for, and all that are not the bridge's
+// beside them.
 func (d *recordsDesk) list(ctx context.Context) iter.Seq2[claim.Listed, error] {
-	accounts, cases := d.flags.accounts, d.flags.cases
-	if len(accounts) == 0 {
-		accounts, cases = []string{""}, nil
-	}
-	if len(cases) == 0 {
-		cases = []string{""}
-	}
 	return func(yield func(claim.Listed, error) bool) {
-		for _, clientID := range accounts {
-			for _, caseID := range cases {
-				for l, err := range d.store.List(ctx, clientID, caseID) {
-					if err == nil && !d.flags.chosen(l.Key.ClientID, l.Key.CaseID) && !l.Foreign {
-						continue
-					}
-					if !yield(l, err) || err != nil {
-						return
-					}
+		for _, p := range d.flags.listed() {
+			for l, err := range d.store.List(ctx, p.clientID, p.caseID) {
+				if err == nil && !l.Foreign && !d.flags.chosen(l.Key.ClientID, l.Key.CaseID) {
+					continue
+				}
+				if !yield(l, err) || err != nil {
+					return
 				}
 			}
 		}
 	}
+}
+
+// listedPart is a part of the store that can be listed by itself; "" is all.
+type listedPart struct{ clientID, caseID string }
+
+// listed are the parts of the store in which the objects lie that the flags ask
+// for.
+func (f *recordsFlags) listed() []listedPart {
+	if len(f.accounts) == 0 {
+		return []listedPart{{}} // names begin with the account
+	}
+	var parts []listedPart
+	for _, clientID := range f.accounts {
+		if len(f.cases) == 0 {
+			parts = append(parts, listedPart{clientID: clientID})
+		}
+		for _, caseID := range f.cases {
+			parts = append(parts, listedPart{clientID, caseID})
+		}
+	}
+	return parts
 }
 
 // listing counts what is in the store.

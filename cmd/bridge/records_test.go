@@ -49,12 +49,12 @@ func checkedAndSwept(t *testing.T, g recordsGround) {
 	if clean.Named != len(objects) || clean.Kinds["intact"] != int64(len(objects)) || clean.Objects != int64(len(objects)) || clean.Young != 0 {
 		t.Fatalf("%d objects, %+v", len(objects), clean)
 	}
-	t.Run("orphans", func(t *testing.T) { w.orphansAreSwept(t, objects) })                                   //nolint:paralleltest // one after the other
-	t.Run("hidden", func(t *testing.T) { w.hiddenEventsKeepEverything(t, objects[0]) })                      //nolint:paralleltest // one after the other
-	t.Run("objects", func(t *testing.T) { w.damageIsFound(t, objects) })                                     //nolint:paralleltest // one after the other
-	t.Run("references", func(t *testing.T) { w.wrongReferencesAreFound(t, cases, w.ground.objects(t)) })     //nolint:paralleltest // one after the other
-	t.Run("unreadable", func(t *testing.T) { w.unreadableValuesKeepEverything(t, w.ground.objects(t)[0]) })  //nolint:paralleltest // one after the other
-	t.Run("store", func(t *testing.T) { w.storeThatIsAwayIsNoMissingObject(t, w.ground.url, w.ground.dir) }) //nolint:paralleltest // one after the other
+	t.Run("orphans", func(t *testing.T) { w.orphansAreSwept(t, objects) })
+	t.Run("hidden", func(t *testing.T) { w.hiddenEventsKeepEverything(t, objects[0]) })
+	t.Run("objects", func(t *testing.T) { w.damageIsFound(t, objects) })
+	t.Run("references", func(t *testing.T) { w.wrongReferencesAreFound(t, cases, w.ground.objects(t)) })
+	t.Run("unreadable", func(t *testing.T) { w.unreadableValuesKeepEverything(t, w.ground.objects(t)[0]) })
+	t.Run("store", func(t *testing.T) { w.storeThatIsAwayIsNoMissingObject(t) })
 	w.bridge.stop(t)
 }
 
@@ -87,6 +87,7 @@ func (w *recordsWorld) expectKinds(t *testing.T, doc recordsDocument, want map[s
 }
 
 func (w *recordsWorld) orphansAreSwept(t *testing.T, objects []string) {
+	t.Helper()
 	g := w.ground
 	key, _ := claim.ParseName(objects[0])
 	key.CaseID = "NOBODYKNOWS1"
@@ -141,6 +142,7 @@ func (w *recordsWorld) orphansAreSwept(t *testing.T, objects []string) {
 
 // What stands behind an open transaction may name an object.
 func (w *recordsWorld) hiddenEventsKeepEverything(t *testing.T, object string) {
+	t.Helper()
 	g := w.ground
 	orphan := beside(object, "hidden")
 	g.write(t, orphan, "hidden", old)
@@ -171,6 +173,7 @@ func (w *recordsWorld) hiddenEventsKeepEverything(t *testing.T, object string) {
 }
 
 func (w *recordsWorld) damageIsFound(t *testing.T, objects []string) {
+	t.Helper()
 	g := w.ground
 	content, err := os.ReadFile(g.file(objects[2]))
 	if err != nil {
@@ -212,6 +215,7 @@ func (w *recordsWorld) damageIsFound(t *testing.T, objects []string) {
 
 // wrongReferencesAreFound has somebody else write to the topic.
 func (w *recordsWorld) wrongReferencesAreFound(t *testing.T, cases, objects []string) {
+	t.Helper()
 	template := w.events(t)[cases[0]][0].Event
 	write := func(r schemas.RecordReference) {
 		e := template
@@ -243,6 +247,7 @@ func (w *recordsWorld) wrongReferencesAreFound(t *testing.T, cases, objects []st
 }
 
 func (w *recordsWorld) unreadableValuesKeepEverything(t *testing.T, object string) {
+	t.Helper()
 	orphan := beside(object, "kept")
 	w.ground.write(t, orphan, "kept", old)
 	w.put(t, []byte("CANARY of somebody"))
@@ -258,8 +263,9 @@ func (w *recordsWorld) unreadableValuesKeepEverything(t *testing.T, object strin
 
 // A store that is gone must not look as if every object were missing, and nothing
 // is made in its place.
-func (w *recordsWorld) storeThatIsAwayIsNoMissingObject(t *testing.T, url, dir string) {
-	env := w.env
+func (w *recordsWorld) storeThatIsAwayIsNoMissingObject(t *testing.T) {
+	t.Helper()
+	env, url, dir := w.env, w.ground.url, w.ground.dir
 	defer func() { w.env = env }()
 	if strings.HasPrefix(url, "file:") {
 		w.env = append(append([]string{}, env...), "BRIDGE_RECORDS_URL=file://"+filepath.Join(dir, "nowhere"))

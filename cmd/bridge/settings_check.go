@@ -122,16 +122,8 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 	if a.Encryption == "required" && a.DataPassword == "" && (slices.Contains(needs, rolePoll) || slices.Contains(needs, roleProcess)) {
 		l.wrong(a.variable("DATA_PASSWORD"), "not set")
 	}
-	if a.Archive && a.Access == "partner" {
-		l.wrong(a.variable("ARCHIVE"), "a partner cannot archive")
-	}
 	if a.Access == "partner" {
-		if a.Payload == payloadResult {
-			l.wrong(a.variable("PAYLOAD"), "a partner has no results")
-		}
-		if a.Records != recordsOff {
-			l.wrong(a.variable("RECORDS"), "a partner has no records")
-		}
+		l.checkPartner(a)
 	}
 	if a.UnknownFields == unknownKept && a.Payload != payloadResult {
 		l.wrong(a.variable("UNKNOWN_FIELDS"), "keeps them in results, and %s is not %s", a.variable("PAYLOAD"), payloadResult)
@@ -149,6 +141,19 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 		}
 	}
 	l.checkPair(a.variable("WEBHOOK_USERNAME"), a.WebhookUsername, a.variable("WEBHOOK_PASSWORD"), string(a.WebhookPassword))
+}
+
+// checkPartner reports what a partner's access does not give (guide 9).
+func (l *loader) checkPartner(a accountSettings) {
+	if a.Archive {
+		l.wrong(a.variable("ARCHIVE"), "a partner cannot archive")
+	}
+	if a.Payload == payloadResult {
+		l.wrong(a.variable("PAYLOAD"), "a partner has no results")
+	}
+	if a.Records != recordsOff {
+		l.wrong(a.variable("RECORDS"), "a partner has no records")
+	}
 }
 
 func (l *loader) checkKafka(k kafkaSettings) {

@@ -129,7 +129,7 @@ func TestReadRecordEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	transact(t, cl, kgo.TryCommit, encodeResult(t, "CASE00000003", metadata(first)))
-	if reading = read(); !reading.ResultsFromStart || reading.Events != 3 || !slices.Contains(got, resultTopic+" CASE00000003 false false 0 of 1") {
+	if reading = read(); !reading.ResultsFromStart || reading.Events != 3 || !slices.Contains(got, resultTopic+fmt.Sprintf(" CASE00000003 %t %t 0 of 1", false, false)) {
 		t.Errorf("with results: %+v, %q", reading, got)
 	}
 
