@@ -31,6 +31,16 @@ type Options struct {
 	// Classes is the regulatory class of each clientId. An account that is not
 	// named is not checked.
 	Classes map[string]schemas.RegulatoryClass `json:"classes,omitempty"`
+	// Results names the accounts that published a result with each final event, from
+	// the first one on; all others published none. Nil: it is not known, and results
+	// are compared with their events only.
+	Results []string `json:"results"`
+	// Records names the accounts that stored records from their first event on, and
+	// says whether the result PDFs too; all others stored none. Nil: it is not known.
+	Records map[string]bool `json:"records"`
+	// LatePDF: the API left result PDFs out for a while, so that one which has no
+	// reference is no finding.
+	LatePDF bool `json:"latePdf,omitempty"`
 	// Settled: the bridge was given the time to do all that there was; what still
 	// waits is a finding of Judge.
 	Settled bool `json:"settled,omitempty"`
@@ -64,12 +74,18 @@ func CompareWith(truth []Change, events []Published, opts Options) Report {
 	c.readTruth(truth)
 	for _, p := range inTopicOrder(events) {
 		c.checkRecord(p)
-		if t := c.cases[eventCase(&p.Event)]; t != nil {
-			c.checkSequence(t, p)
-			c.match(t, p)
-		} else {
+		t := c.cases[eventCase(&p.Event)]
+		if t == nil {
 			c.found(Invented, p, "the truth knows no such case")
+			continue
 		}
+		c.checkSequence(t, p)
+		if p.Event.StatusType == schemas.StatusTypeRecordsAvailable {
+			c.complete(t, p)
+		} else {
+			c.match(t, p)
+		}
+		t.bySequence[p.Event.Sequence] = p
 	}
 	c.findLost()
 	return c.report
@@ -97,6 +113,9 @@ type caseTruth struct {
 	before *Published
 	// closing is told: an event showed the case closed.
 	closedTold bool
+	// bySequence are the case's events so far, completed those that brought records,
+	// by the sequence of the event that said pending.
+	bySequence, completed map[int64]*Published
 }
 
 type truthChange struct {
@@ -123,7 +142,10 @@ func (c *comparison) readTruth(truth []Change) {
 		key := change.caseKey()
 		t := c.cases[key]
 		if t == nil {
-			t = &caseTruth{byState: map[stateKey][]int{}, last: map[identKey]int{}}
+			t = &caseTruth{
+				byState: map[stateKey][]int{}, last: map[identKey]int{},
+				bySequence: map[int64]*Published{}, completed: map[int64]*Published{},
+			}
 			c.cases[key] = t
 			c.order = append(c.order, t)
 		}
@@ -167,7 +189,7 @@ func (c *comparison) found(kind Kind, p *Published, format string, args ...any) 
 // checkRecord checks what a record says about itself and about its neighbours.
 func (c *comparison) checkRecord(p *Published) {
 	e := &p.Event
-	for _, detail := range recordMismatches(p) {
+	for _, detail := range slices.Concat(recordMismatches(p), contentMismatches(e), c.settingMismatches(e)) {
 		c.found(Mismatch, p, "%s", detail)
 	}
 	if class, ok := c.opts.Classes[e.ClientID]; ok && class != e.RegulatoryClass {
@@ -313,6 +335,7 @@ func (c *comparison) checkTold(change *truthChange, p *Published) {
 // findLost looks for changes that should have an event.
 func (c *comparison) findLost() {
 	for _, t := range c.order {
+		c.report.Pending += t.countPending()
 		t.findStanding()
 		for _, change := range t.changes {
 			switch {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/schemas"
@@ -16,12 +17,16 @@ import (
 
 // topicsOf names the topics that a bridge with this prefix uses.
 func topicsOf(prefix string) topics {
-	return topics{inbox: prefix + "inbox", caseState: prefix + "case-state", status: prefix + "status.v1", deadLetter: prefix + "dead-letter"}
+	return topics{
+		inbox: prefix + "inbox", caseState: prefix + "case-state", status: prefix + "status.v1", deadLetter: prefix + "dead-letter",
+		result: prefix + "result.v1",
+	}
 }
 
-type topics struct{ inbox, caseState, status, deadLetter string }
+type topics struct{ inbox, caseState, status, deadLetter, result string }
 
-func (t topics) all() []string { return []string{t.inbox, t.caseState, t.status, t.deadLetter} }
+// always are those that every bridge has.
+func (t topics) always() []string { return []string{t.inbox, t.caseState, t.status, t.deadLetter} }
 
 // Dump is whole topics as they stood: every record with all that the broker
 // tells of it, aborted ones and the markers of transactions included.
@@ -61,7 +66,7 @@ type Record struct {
 }
 
 // TakeDump reads the topics of a bridge up to where they end when the call is
-// made. Whatever cannot be read in full is an error, never a shorter result.
+// made; the result topic is in the dump if there is one. Whatever cannot be read in full is an error, never a shorter result.
 func TakeDump(ctx context.Context, opts []kgo.Opt, prefix string) (Dump, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -69,8 +74,12 @@ func TakeDump(ctx context.Context, opts []kgo.Opt, prefix string) (Dump, error) 
 	}
 	defer client.Close()
 	var d Dump
-	for _, name := range topicsOf(prefix).all() {
+	names := topicsOf(prefix)
+	for _, name := range append(names.always(), names.result) {
 		t, err := dumpTopic(ctx, client, name)
+		if name == names.result && errors.Is(err, kerr.UnknownTopicOrPartition) {
+			continue // no account publishes results
+		}
 		if err != nil {
 			return Dump{}, fmt.Errorf("dump topic %s: %w", name, err)
 		}

@@ -28,8 +28,11 @@ const (
 	fileWebhooks = "webhooks.jsonl" // a Webhook a line
 	fileCanaries = "canaries.json"
 	fileSecrets  = "secrets.json"
-	dirTopics    = "topics"  // a topic a file, see writeTopic
-	dirOutputs   = "outputs" // logs, scrapes of metrics
+	fileMarks    = "marks.json"      // forbidden canaries, marks of records' content
+	fileRecords  = "records.jsonl"   // a RecordTruth a line; only if it is known
+	fileStore    = "inventory.jsonl" // a StoredObject a line; only if it is known
+	dirTopics    = "topics"          // a topic a file, see writeTopic
+	dirOutputs   = "outputs"         // logs, scrapes of metrics
 	topicSuffix  = ".jsonl.gz"
 )
 
@@ -38,6 +41,16 @@ type about struct {
 	Prefix  string         `json:"prefix"`
 	Options Options        `json:"options"`
 	Schemas map[int]string `json:"schemas,omitempty"`
+	// What there is beside the files that always are.
+	Result    bool `json:"result,omitempty"`
+	Records   bool `json:"records,omitempty"`
+	Inventory bool `json:"inventory,omitempty"`
+}
+
+// marks is what fileMarks holds.
+type marks struct {
+	Forbidden []string `json:"forbidden"`
+	Contents  []string `json:"contents"`
 }
 
 // Save writes the evidence into a directory, from which LoadEvidence makes it
@@ -74,8 +87,18 @@ func (e *Evidence) Save(ctx context.Context, dir string) error {
 			return fmt.Errorf("write topic %s: %w", t.Name, err)
 		}
 	}
+	a := about{
+		Prefix: e.Prefix, Options: e.Options, Schemas: registered,
+		Result: e.Dump.topic(topicsOf(e.Prefix).result) != nil, Records: e.Records != nil, Inventory: e.Inventory != nil,
+	}
+	if a.Records {
+		err = writeLines(root, fileRecords, e.Records)
+	}
+	if a.Inventory {
+		err = errors.Join(err, writeLines(root, fileStore, e.Inventory))
+	}
 	return errors.Join(
-		writeJSON(root, fileAbout, about{e.Prefix, e.Options, registered}),
+		err, writeJSON(root, fileAbout, a), writeJSON(root, fileMarks, marks{e.Forbidden, e.Contents}),
 		writeJSON(root, fileCanaries, append([]string{}, e.Canaries...)),
 		writeJSON(root, fileSecrets, append([]string{}, e.Secrets...)),
 		writeLines(root, fileTruth, e.Truth),
@@ -91,14 +114,26 @@ func LoadEvidence(dir string) (Evidence, error) {
 		return Evidence{}, fmt.Errorf("open evidence: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // nothing was written
-	var a about
-	var e Evidence
+	var (
+		a about
+		m marks
+		e Evidence
+	)
 	truth, err1 := readLines[Change](root, fileTruth)
 	webhooks, err2 := readLines[Webhook](root, fileWebhooks)
-	err = errors.Join(readJSON(root, fileAbout, &a), readJSON(root, fileCanaries, &e.Canaries), readJSON(root, fileSecrets, &e.Secrets), err1, err2)
-	if err != nil {
+	err = errors.Join(readJSON(root, fileAbout, &a), readJSON(root, fileCanaries, &e.Canaries), readJSON(root, fileSecrets, &e.Secrets),
+		readJSON(root, fileMarks, &m), err1, err2)
+	if a.Records {
+		e.Records, err1 = readLines[RecordTruth](root, fileRecords)
+	}
+	if a.Inventory {
+		e.Inventory, err2 = readLines[StoredObject](root, fileStore)
+		e.Inventory = append([]StoredObject{}, e.Inventory...) // known, and maybe empty
+	}
+	if err := errors.Join(err, err1, err2); err != nil {
 		return Evidence{}, err
 	}
+	e.Forbidden, e.Contents = m.Forbidden, m.Contents
 	e.Prefix, e.Options, e.Truth, e.Webhooks = a.Prefix, a.Options, truth, webhooks
 	e.Schema = func(_ context.Context, id int) (string, error) {
 		text, ok := a.Schemas[id]
@@ -111,7 +146,11 @@ func LoadEvidence(dir string) (Evidence, error) {
 		return Evidence{}, err
 	}
 	e.Dump = &Dump{}
-	for _, name := range topicsOf(e.Prefix).all() {
+	names := topicsOf(e.Prefix).always()
+	if a.Result {
+		names = append(names, topicsOf(e.Prefix).result)
+	}
+	for _, name := range names {
 		t, err := readTopic(root, filepath.Join(dirTopics, name+topicSuffix))
 		if err != nil {
 			return Evidence{}, fmt.Errorf("read topic %s: %w", name, err)
@@ -122,19 +161,24 @@ func LoadEvidence(dir string) (Evidence, error) {
 	return e, nil
 }
 
-// registered collects the registry's schemas that the status topic's values
+// registered collects the registry's schemas that the values of the public topics
 // name: the directory must do without the registry.
 func (e *Evidence) registered(ctx context.Context) (map[int]string, error) {
-	status := e.Dump.topic(topicsOf(e.Prefix).status)
-	if e.Schema == nil || status == nil {
+	if e.Schema == nil {
 		return nil, nil
 	}
 	ids := make(map[int]string)
-	status.each(func(_ *PartitionDump, r *Record) {
-		if bytes.HasPrefix(r.Value, confluentMagic) && len(r.Value) >= 5 && !r.Control {
-			ids[int(binary.BigEndian.Uint32(r.Value[1:]))] = ""
+	for _, name := range []string{topicsOf(e.Prefix).status, topicsOf(e.Prefix).result} {
+		t := e.Dump.topic(name)
+		if t == nil {
+			continue
 		}
-	})
+		t.each(func(_ *PartitionDump, r *Record) {
+			if bytes.HasPrefix(r.Value, confluentMagic) && len(r.Value) >= 5 && !r.Control {
+				ids[int(binary.BigEndian.Uint32(r.Value[1:]))] = ""
+			}
+		})
+	}
 	for id := range ids {
 		text, err := e.Schema(ctx, id)
 		if err != nil {

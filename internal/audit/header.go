@@ -31,11 +31,18 @@ var optionalHeaders = []string{"traceparent", "tracestate"}
 func recordMismatches(p *Published) []string {
 	e := &p.Event
 	var out []string
-	if string(p.Key) != e.CaseID {
-		out = append(out, "its key is not its caseId")
-	}
 	if (e.Identification == nil) != (e.Method == schemas.MethodNone) {
 		out = append(out, fmt.Sprintf("method %s does not go with identification present=%t", e.Method, e.Identification != nil))
+	}
+	return append(out, envelopeMismatches(p)...)
+}
+
+// envelopeMismatches is recordMismatches for key and headers alone, which results
+// have like events.
+func envelopeMismatches(p *Published) []string {
+	var out []string
+	if string(p.Key) != p.Event.CaseID {
+		out = append(out, "its key is not its caseId")
 	}
 	required := requiredHeaders(p)
 	for name, want := range required {

@@ -32,6 +32,16 @@ type Evidence struct {
 	// Canaries are marks of personal data, Secrets are credentials: none may
 	// stand in a topic or an output, in whatever form (see leak.go).
 	Canaries, Secrets []string
+	// Forbidden are the marks of what an account's class or method must not have:
+	// none may stand anywhere, the result topic and the store included. Contents are
+	// marks of the content of binary records, which may stand in the store only. The
+	// result topic alone may hold Canaries.
+	Forbidden, Contents []string
+	// Records is the truth about binary records; nil when it is not known.
+	Records []RecordTruth
+	// Inventory is what the records' store holds, as TakeInventory with Forbidden
+	// found it; nil when it is not known.
+	Inventory []StoredObject
 	// Outputs are logs, scrapes of metrics and whatever else the processes gave
 	// away, by name.
 	Outputs map[string][]byte
@@ -63,6 +73,12 @@ type Verdict struct {
 	Letters map[string]int `json:"deadLetters"`
 	// Accepted counts the webhooks answered 200.
 	Accepted int `json:"accepted"`
+	// Results counts the results, References those to records that are told apart,
+	// Objects those in the store, Orphans those of them that nothing names.
+	Results    int `json:"results"`
+	References int `json:"references"`
+	Objects    int `json:"objects"`
+	Orphans    int `json:"orphans"`
 	// Searched is how many bytes were searched for canaries and secrets.
 	Searched int64 `json:"searchedBytes"`
 }
@@ -113,6 +129,10 @@ func (v *Verdict) Write(w io.Writer) error {
 	if v.Accepted > 0 {
 		fmt.Fprintf(&b, "webhooks answered 200: %d\n", v.Accepted)
 	}
+	if v.Results+v.References+v.Objects > 0 {
+		fmt.Fprintf(&b, "results: %d; records: %d references, %d came late, %d pending; store: %d objects, %d orphans\n",
+			v.Results, v.References, v.Completed, v.Pending, v.Objects, v.Orphans)
+	}
 	for _, reason := range slices.Sorted(maps.Keys(v.Letters)) {
 		fmt.Fprintf(&b, "dead letters: %d of %s\n", v.Letters[reason], reason)
 	}
@@ -137,10 +157,18 @@ func (v *Verdict) Write(w io.Writer) error {
 //     and was written in transactions, by producers and owners that were not
 //     fenced;
 //   - every webhook that was answered 200 is a trigger;
-//   - case-state says of each case what was published last;
+//   - case-state says of each case what was published last, and which results and
+//     records went out;
+//   - each final event of an account that publishes results has one, in its
+//     transaction, which its digest vouches for, and no result is of anything else;
+//   - each reference names an object that lies in the store as it says, an event
+//     that says so refers to all that the class may have, and the store holds
+//     nothing else (P6);
+//   - no value is longer than MaxValue, and none holds a record's content;
 //   - every dead letter is explained;
-//   - no canary and no secret stands in a topic, an aborted record included, or
-//     in an output.
+//   - no canary and no secret stands in a topic, an aborted record included, in
+//     an output, or in an object's name and metadata. The result topic may hold
+//     personal data, but nothing that the class forbids.
 func Judge(ctx context.Context, e Evidence) (Verdict, error) {
 	j := &judgement{e: e, topics: topicsOf(e.Prefix), dump: e.Dump}
 	if j.dump == nil {
@@ -150,7 +178,7 @@ func Judge(ctx context.Context, e Evidence) (Verdict, error) {
 		}
 		j.dump = &dump
 	}
-	for _, name := range j.topics.all() {
+	for _, name := range j.topics.always() {
 		if j.dump.topic(name) == nil {
 			return Verdict{}, fmt.Errorf("judge: no topic %s in the dump", name)
 		}
@@ -166,11 +194,20 @@ func Judge(ctx context.Context, e Evidence) (Verdict, error) {
 	}
 	j.verdict.Report = CompareWith(e.Truth, events, opts)
 	j.verdict.Findings = append(j.verdict.Findings, unreadable...)
+	var results []*publishedResult
+	if t := j.dump.topic(j.topics.result); t != nil {
+		j.checkLog(t)
+		if results, err = j.readResults(ctx, t); err != nil {
+			return Verdict{}, err
+		}
+	}
 	for _, name := range []string{j.topics.status, j.topics.caseState, j.topics.deadLetter} {
 		j.checkLog(j.dump.topic(name))
 	}
 	j.checkOpenings(j.dump.topic(j.topics.caseState))
-	j.checkStates(j.dump.topic(j.topics.caseState), events)
+	j.checkStates(j.dump.topic(j.topics.caseState), events, j.checkResults(results, events))
+	j.checkStored(events, results)
+	j.checkValues()
 	j.checkInbox(j.dump.topic(j.topics.inbox))
 	j.checkLetters(j.dump.topic(j.topics.deadLetter))
 	if err := j.search(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -28,8 +29,8 @@ const (
 )
 
 // simulated is the truth of some cases of every class, walked to their ends by
-// the simulator, each change a minute after the one before.
-func simulated(tb testing.TB) ([]audit.Change, map[string]schemas.RegulatoryClass) {
+// the simulator, each change a minute after the one before, and of their records.
+func simulated(tb testing.TB) ([]audit.Change, []audit.RecordTruth, map[string]schemas.RegulatoryClass) {
 	tb.Helper()
 	accounts := scrsim.ExampleAccounts("")
 	sim, err := scrsim.New(scrsim.Config{Accounts: accounts, Seed: 11, Start: epoch})
@@ -60,7 +61,11 @@ func simulated(tb testing.TB) ([]audit.Change, map[string]schemas.RegulatoryClas
 		change.Modified = epoch.Add(time.Duration(i) * time.Minute) // the simulator took no time
 		truth = append(truth, change)
 	}
-	return truth, classes
+	var records []audit.RecordTruth
+	for r := range sim.AllRecords() {
+		records = append(records, audit.RecordTruth(r))
+	}
+	return truth, records, classes
 }
 
 // step is one transaction of the owner of a partition.
@@ -79,18 +84,33 @@ type scene struct {
 	inbox     []*kgo.Record
 	letters   []*kgo.Record
 	positions [partitions]int64
+
+	stored // results and records, see stored_test.go
 }
 
 // newScene publishes the changes of written as a faultless bridge would; truth
 // is what it is judged by.
 func newScene(tb testing.TB, written func([]audit.Change) []audit.Change, edit func(n int, e *schemas.StatusChanged)) *scene {
 	tb.Helper()
-	truth, classes := simulated(tb)
-	s := &scene{tb: tb, topic: newTopic(tb)}
-	s.topic.classes, s.topic.edit = classes, edit
+	return newSceneWith(tb, plant{written: written, edit: edit})
+}
+
+// newSceneWith is newScene with what a plant changes before the run is written.
+func newSceneWith(tb testing.TB, p plant) *scene {
+	tb.Helper()
+	written, edit := p.written, p.edit
+	truth, records, classes := simulated(tb)
+	s := &scene{tb: tb, topic: newTopic(tb), stored: stored{
+		idents: map[string][]schemas.IdentificationState{}, after: p.after, editResult: p.result,
+	}}
+	s.topic.classes, s.topic.edit, s.topic.attach = classes, edit, s.attach
 	s.evidence = audit.Evidence{
 		Prefix: "postident.", Truth: truth, Canaries: scrsim.Canaries(), Secrets: []string{plantedSecret, "sim-data-SIMGWG01"},
-		Options: audit.Options{Strict: true, RequireAll: true, Classes: classes, Settled: true},
+		Forbidden: scrsim.ForbiddenCanaries(), Contents: scrsim.RecordCanaries(), Records: records, Inventory: inventoryOf(records),
+		Options: audit.Options{
+			Strict: true, RequireAll: true, Classes: classes, Settled: true,
+			Results: []string{"SIMGWG01", "SIMSTD01"}, Records: map[string]bool{"SIMGWG01": true, "SIMTKG01": false},
+		},
 		Outputs: map[string][]byte{
 			"bridge-1.log": []byte(`{"level":"INFO","msg":"partition taken over","partition":3,"case_id":"C000012"}` + "\n"),
 			"metrics.txt":  []byte("postident_events_published_total 12\n"),
@@ -143,6 +163,7 @@ func (s *scene) caseState(p audit.Published, edit func(*schemas.CaseState)) *kgo
 	state := schemas.CaseState{
 		ClientID: p.Event.ClientID, CaseID: p.Event.CaseID, Created: &p.Event.CaseStatus.Created,
 		Sequence: p.Event.Sequence, LastEventHash: &hash, CaseStatus: "in progress", UpdatedAt: epoch,
+		Identifications: slices.Clone(s.idents[p.Event.CaseID]),
 	}
 	if edit != nil {
 		edit(&state)
@@ -156,10 +177,27 @@ func (s *scene) publish(c audit.Change) {
 	s.topic.publish(c)
 	p := s.topic.events[len(s.topic.events)-1]
 	s.trigger(c, int(p.Partition))
-	s.steps[p.Partition] = append(s.steps[p.Partition], step{caseID: c.CaseID, records: []*kgo.Record{
+	s.commit(p)
+	if p.Event.RecordsState != nil && *p.Event.RecordsState == schemas.RecordsStatePending {
+		s.add(s.completion(p.Event))
+	}
+}
+
+// commit adds the transaction of an event: with its result, if it has one, behind
+// the position.
+func (s *scene) commit(p audit.Published) {
+	s.note(&p.Event)
+	records := []*kgo.Record{
 		{Topic: p.Topic, Partition: p.Partition, Key: p.Key, Value: p.Value, Headers: p.Headers},
 		s.caseState(p, nil), s.position(int(p.Partition), "first", s.positions[p.Partition]),
-	}})
+	}
+	if s.result != nil {
+		s.result.Partition = p.Partition
+		s.result.Headers = slices.Clone(p.Headers)
+		records = append(records, s.result)
+	}
+	s.steps[p.Partition] = append(s.steps[p.Partition], step{caseID: p.Event.CaseID, records: records})
+	s.result = nil
 }
 
 func (s *scene) trigger(c audit.Change, partition int) {
@@ -185,11 +223,11 @@ func (s *scene) letter(caseID, reason string) *kgo.Record {
 	}}
 }
 
-// last is the last step of the partition that has one of a case, and the event
-// in it.
+// last is the last step of a partition that ends with one of a case, without a
+// result.
 func (s *scene) last() *step {
 	for p := range s.steps {
-		if n := len(s.steps[p]); n > 1 {
+		if n := len(s.steps[p]); n > 1 && len(s.steps[p][n-1].records) == 3 {
 			return &s.steps[p][n-1]
 		}
 	}
@@ -238,7 +276,7 @@ func (s *scene) write(opts []kgo.Opt) {
 func (s *scene) dump() *audit.Dump {
 	s.tb.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions,
-		"postident.inbox", "postident.case-state", "postident.status.v1", "postident.dead-letter"))
+		"postident.inbox", "postident.case-state", "postident.status.v1", "postident.dead-letter", resultTopic))
 	if err != nil {
 		s.tb.Fatal(err)
 	}
@@ -273,15 +311,21 @@ func TestJudgeAcceptsACleanRun(t *testing.T) {
 		if !v.Clean() {
 			t.Fatal(v.Err())
 		}
-		if v.Events < 30 || v.Changes != v.Events || v.Accepted != v.Events || v.Searched < 10_000 {
+		if v.Events < 30 || v.Changes != v.Events-v.Completed || v.Accepted != v.Changes || v.Searched < 10_000 {
 			t.Errorf("%d changes, %d events, %d webhooks, %d bytes: the run is no run", v.Changes, v.Events, v.Accepted, v.Searched)
 		}
+		if v.Results < 4 || v.References < 10 || v.Completed != 1 || v.Pending != 0 || v.Objects < v.References || v.Orphans == 0 {
+			t.Errorf("%d results, %d references, %d completed, %d objects, %d orphans: the run is no run", v.Results, v.References, v.Completed, v.Objects, v.Orphans)
+		}
 		for _, topic := range v.Topics {
-			if topic.Name != "postident.dead-letter" && (topic.Records < v.Events || topic.Visible != topic.Records) {
+			if topic.Name == resultTopic && topic.Visible == v.Results {
+				continue
+			}
+			if topic.Name != "postident.dead-letter" && (topic.Records < v.Changes || topic.Visible != topic.Records) {
 				t.Errorf("%+v: want all %d events and what belongs to them", topic, v.Events)
 			}
 		}
-		want := fmt.Sprintf("verified: %d changes, %[1]d events, 0 lost, 0 doubled, 0 out of order, 0 canaries", v.Events)
+		want := fmt.Sprintf("verified: %d changes, %d events, 0 lost, 0 doubled, 0 out of order, 1 with records that came late, 0 canaries", v.Changes, v.Events)
 		if v.String() != want {
 			t.Errorf("%q, want %q", v.String(), want)
 		}
@@ -296,7 +340,7 @@ func TestJudgeAcceptsACleanRun(t *testing.T) {
 		s := newScene(t, nil, nil)
 		s.evidence.Kafka = []kgo.Opt{kgo.SeedBrokers(kafka.Seeds()...), kgo.MetadataMinAge(20 * time.Millisecond)}
 		admin := kadm.NewClient(newClient(t, s.evidence.Kafka))
-		for _, name := range []string{"inbox", "case-state", "status.v1", "dead-letter"} {
+		for _, name := range []string{"inbox", "case-state", "status.v1", "dead-letter", "result.v1"} {
 			if _, err := admin.CreateTopic(t.Context(), partitions, 1, nil, "postident."+name); err != nil {
 				t.Fatal(err)
 			}
@@ -479,7 +523,7 @@ func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 		"an event outside of a transaction": {
 			scene: func(s *scene) {
 				for p, steps := range s.steps {
-					if n := len(steps); n > 1 {
+					if n := len(steps); n > 1 && len(steps[n-1].records) == 3 {
 						s.steps[p] = append(steps[:n-1:n-1], step{outside: true, records: steps[n-1].records[:1]}, step{records: steps[n-1].records[1:]})
 						return
 					}
@@ -616,10 +660,12 @@ func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 			s.evidence.Outputs["metrics.txt"] = []byte("# HELP " + v)
 		}),
 	}
+	maps.Copy(tests, resultPlants())
+	maps.Copy(tests, recordPlants())
 	for name, p := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, p.written, p.edit)
+			s := newSceneWith(t, p)
 			if p.scene != nil {
 				p.scene(s)
 			}
@@ -628,7 +674,11 @@ func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 				p.dump(s.evidence.Dump)
 			}
 			v := s.judge()
-			if diff := cmp.Diff([]audit.Kind{p.kind}, v.Kinds()); diff != "" {
+			want := []audit.Kind{p.kind}
+			if p.also != 0 {
+				want = slices.Sorted(slices.Values([]audit.Kind{p.kind, p.also}))
+			}
+			if diff := cmp.Diff(want, v.Kinds()); diff != "" {
 				t.Fatalf("kinds (-want +got):\n%s\n%v", diff, v.Err())
 			}
 			if n := len(v.Of(p.kind)); n != 1 && !p.several {
@@ -690,15 +740,19 @@ func TestJudgeRefusesEmptyOutputs(t *testing.T) {
 }
 
 // plant is one fault. Which of the functions it has says where it is planted:
-// in what was published of the truth, in an event before it is encoded, in the
-// run before it is written, or in the topics as they were read.
+// in what was published of the truth, in an event before it is encoded, in one with
+// all that belongs to it, in a result before it is encoded, in the run before it is
+// written, or in the topics as they were read.
 type plant struct {
 	written func([]audit.Change) []audit.Change
 	edit    func(n int, e *schemas.StatusChanged)
+	after   func(*scene, *schemas.StatusChanged)
+	result  func(*schemas.IdentificationResult)
 	scene   func(*scene)
 	dump    func(*audit.Dump)
 	kind    audit.Kind
-	several bool // more than one finding says so
+	also    audit.Kind // what else it means; 0 is nothing
+	several bool       // more than one finding says so
 }
 
 // lastOfItsCase edits the first event that ends a case which has one before.

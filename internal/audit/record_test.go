@@ -81,6 +81,7 @@ func walk() []audit.Change {
 type topic struct {
 	tb      testing.TB
 	edit    func(n int, e *schemas.StatusChanged) // before encoding; may be nil
+	attach  func(e *schemas.StatusChanged)        // before encoding, after edit; may be nil
 	classes map[string]schemas.RegulatoryClass    // of clientIds; GwG for the others
 	encoder *schemas.StatusEncoder
 	events  []audit.Published
@@ -107,7 +108,12 @@ func published(tb testing.TB, truth []audit.Change) []audit.Published {
 
 func (t *topic) publish(c audit.Change) {
 	t.tb.Helper()
-	e := t.event(c)
+	t.append(t.event(c))
+}
+
+// append numbers and chains an event, and writes it.
+func (t *topic) append(e schemas.StatusChanged) {
+	t.tb.Helper()
 	key := fmt.Sprintf("%s/%s/%d", e.ClientID, e.CaseID, e.CaseStatus.Created.UnixMilli())
 	e.Sequence = 1
 	if before, ok := t.last[key]; ok {
@@ -118,6 +124,9 @@ func (t *topic) publish(c audit.Change) {
 	}
 	if t.edit != nil {
 		t.edit(len(t.events), &e)
+	}
+	if t.attach != nil {
+		t.attach(&e)
 	}
 	p := t.record(e)
 	p.Offset = t.offsets[p.Partition]
@@ -183,13 +192,13 @@ func (t *topic) record(e schemas.StatusChanged) audit.Published {
 			{Key: "ce_specversion", Value: []byte("1.0")},
 			{Key: "ce_id", Value: []byte(e.EventID)},
 			{Key: "ce_source", Value: []byte("/scr/" + e.ClientID)},
-			{Key: "ce_type", Value: []byte("postident.identification." + string(e.StatusType) + ".v1")},
+			{Key: "ce_type", Value: []byte("postident.identification." + e.StatusType.HeaderText() + ".v1")},
 			{Key: "ce_subject", Value: []byte(e.CaseID)},
 			{Key: "ce_time", Value: []byte(modified.UTC().Format(time.RFC3339))},
 			{Key: "content-type", Value: []byte(t.encoder.ContentType())},
 			{Key: "method", Value: []byte(method)},
 			{Key: "regulatory-class", Value: []byte(e.RegulatoryClass)},
-			{Key: "status-type", Value: []byte(e.StatusType)},
+			{Key: "status-type", Value: []byte(e.StatusType.HeaderText())},
 			{Key: "client-id", Value: []byte(e.ClientID)},
 			{Key: "traceparent", Value: []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")},
 		},

@@ -47,12 +47,27 @@ const (
 	Unwritten
 	// StateDiffers is a case-state that does not say what was published.
 	StateDiffers
+	// ResultLost is a final event without the result that belongs to it.
+	ResultLost
+	// Torn is a result that was not written in the transaction of its event.
+	Torn
+	// RecordLost is a record that the API gave, the class may have and an event that
+	// says all are stored does not refer to.
+	RecordLost
+	// BadReference is a reference without its object in the store, or to one that
+	// holds something else.
+	BadReference
+	// Oversized is a record of a topic with a value above MaxValue.
+	Oversized
+	// ContentShown is content of a binary record outside of the store.
+	ContentShown
 	// DeadLettered is a dead letter that nothing explains.
 	DeadLettered
 	// Unfinished is work that waits though all should be done: triggers above
-	// the position, retries, open transactions.
+	// the position, retries, open transactions, records that are pending.
 	Unfinished
-	// Leaked is a canary where no personal data may be.
+	// Leaked is a canary where no personal data may be, or what the account's class
+	// must not have anywhere.
 	Leaked
 	// SecretShown is a credential where it may not be.
 	SecretShown
@@ -61,7 +76,8 @@ const (
 
 var kindNames = [kinds]string{
 	"lost", "doubled", "out of order", "gaps", "chain breaks", "invented", "mismatched", "misplaced",
-	"unreadable", "aborted shown", "unfenced", "webhooks lost", "states differ", "dead letters", "unfinished", "canaries", "secrets",
+	"unreadable", "aborted shown", "unfenced", "webhooks lost", "states differ",
+	"results lost", "torn", "records lost", "references broken", "oversized", "contents shown", "dead letters", "unfinished", "canaries", "secrets",
 }
 
 // Kinds are all kinds, in the order of a report.
@@ -134,6 +150,10 @@ type Report struct {
 	// Superseded counts seen changes without an event whose identification went
 	// on: a later state was told, or nothing more was to be told (P3).
 	Superseded int `json:"superseded"`
+	// Completed counts events that brought the records of another one, Pending
+	// those that said pending and have none yet.
+	Completed int `json:"completed,omitempty"`
+	Pending   int `json:"pending,omitempty"`
 	// Unseen counts changes that no answer showed: nobody could publish them.
 	Unseen int `json:"unseen"`
 	// Findings is everything that is wrong: per case in topic order, then what
@@ -168,6 +188,9 @@ func (r *Report) String() string {
 	}
 	if r.Superseded > 0 {
 		fmt.Fprintf(&b, ", %d superseded", r.Superseded)
+	}
+	if r.Completed > 0 {
+		fmt.Fprintf(&b, ", %d with records that came late", r.Completed)
 	}
 	if r.Unseen > 0 {
 		fmt.Fprintf(&b, ", %d unseen", r.Unseen)

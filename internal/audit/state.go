@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,13 +22,16 @@ type storedState struct {
 // checkStates compares case-state with the events: both are written in the same
 // transactions, so what state says of a case must be its last event. A case that
 // waits for another look is counted.
-func (j *judgement) checkStates(t *TopicDump, events []Published) {
+func (j *judgement) checkStates(t *TopicDump, events []Published, results *resultJudge) {
 	states := j.readStates(t)
-	last := make(map[caseKey]*Published)
+	told := make(map[caseKey]*toldCase)
 	newest := make(map[string]caseKey) // a caseId may be used again: the last case of it counts
 	for _, p := range inTopicOrder(events) {
 		k := eventCase(&p.Event)
-		last[k] = p
+		if told[k] == nil {
+			told[k] = &toldCase{byIdent: map[identKey]*Published{}, completed: map[int64]bool{}}
+		}
+		told[k].add(p)
 		newest[k.clientID+"/"+k.caseID] = k
 	}
 	keys := slices.Collect(maps.Keys(states))
@@ -40,10 +43,14 @@ func (j *judgement) checkStates(t *TopicDump, events []Published) {
 	slices.Sort(keys)
 	for _, key := range keys {
 		var p *Published
-		if k, ok := newest[key]; ok {
-			p = last[k]
+		k, ok := newest[key]
+		if ok {
+			p = told[k].last
 		}
 		j.checkState(states[key], p)
+		if s := states[key]; ok && s != nil && s.state.Sequence == p.Event.Sequence {
+			j.checkOutputs(s, told[k], results)
+		}
 	}
 }
 
@@ -111,6 +118,66 @@ func (j *judgement) checkState(s *storedState, p *Published) {
 	}
 }
 
+// toldCase is what the events told of a case.
+type toldCase struct {
+	last      *Published
+	byIdent   map[identKey]*Published // the newest change of each identification
+	completed map[int64]bool          // sequences of events whose records came later
+}
+
+func (t *toldCase) add(p *Published) {
+	e := &p.Event
+	t.last = p
+	switch {
+	case e.StatusType == schemas.StatusTypeRecordsAvailable:
+		if e.Completes != nil {
+			t.completed[*e.Completes] = true
+		}
+	case e.Identification != nil:
+		t.byIdent[eventState(e).ident] = p
+	}
+}
+
+// checkOutputs compares what the state says went out for each final state with
+// what stands on the topics.
+func (j *judgement) checkOutputs(s *storedState, told *toldCase, results *resultJudge) {
+	c := &s.state
+	for i := range c.Identifications {
+		id := &c.Identifications[i]
+		p := told.byIdent[identKey{id.Method, id.Created.UnixMilli()}]
+		if p == nil || p.Event.StatusType != schemas.StatusTypeFinal || !slices.Contains(id.Outputs, schemas.OutputStatus) {
+			continue
+		}
+		for _, detail := range j.outputMismatches(id, p, told, results) {
+			j.foundCase(StateDiffers, c.ClientID, c.CaseID, s.where, "%s: %s", p.Where(), detail)
+		}
+		if id.RecordsPending != nil && j.e.Options.Settled {
+			j.foundCase(Unfinished, c.ClientID, c.CaseID, s.where, "the records of %s are pending", p.Where())
+		}
+	}
+}
+
+func (j *judgement) outputMismatches(id *schemas.IdentificationState, p *Published, told *toldCase, results *resultJudge) []string {
+	e := &p.Event
+	var out []string
+	completed := told.completed[e.Sequence]
+	switch pending := isPending(e) && !completed; {
+	case pending != (id.RecordsPending != nil):
+		out = append(out, fmt.Sprintf("its records are pending: %t, and the state says %t", pending, id.RecordsPending != nil))
+	case pending && id.RecordsPending.Sequence != e.Sequence:
+		out = append(out, fmt.Sprintf("the state has the records of event %d pending", id.RecordsPending.Sequence))
+	}
+	stored := isSettled(e) || completed
+	if says := slices.Contains(id.Outputs, schemas.OutputRecords); says != stored && e.RecordsState != nil {
+		out = append(out, fmt.Sprintf("its records were told: %t, and the state says %t", stored, says))
+	}
+	has := e.ResultDigest != nil || results.alone[stateOf(e)] != nil
+	if says := slices.Contains(id.Outputs, schemas.OutputResult); says != has {
+		out = append(out, fmt.Sprintf("its result was published: %t, and the state says %t", has, says))
+	}
+	return out
+}
+
 // partitions is how many partitions the inbox and case-state have.
 func (j *judgement) partitions() int { return len(j.dump.topic(j.topics.inbox).Partitions) }
 
@@ -173,59 +240,4 @@ func (j *judgement) checkLetters(t *TopicDump) {
 			"reason %s after %s attempts: %s", reason, cmp.Or(text("postident.error.attempts"), "?"),
 			strconv.Quote(text("__connect.errors.exception.message")))
 	})
-}
-
-// search looks for canaries and secrets in every record and output.
-func (j *judgement) search() error {
-	if len(j.e.Canaries)+len(j.e.Secrets) == 0 {
-		return nil
-	}
-	searched := int64(0)
-	for _, s := range []struct {
-		kind    Kind
-		what    string
-		needles []string
-	}{{Leaked, "canary", j.e.Canaries}, {SecretShown, "secret", j.e.Secrets}} {
-		if len(s.needles) == 0 {
-			continue
-		}
-		forms, err := newForms(s.needles)
-		if err != nil {
-			return err
-		}
-		searched = j.searchTopics(forms, s.kind, s.what)
-		for _, name := range slices.Sorted(maps.Keys(j.e.Outputs)) {
-			searched += int64(len(j.e.Outputs[name]))
-			for _, hit := range forms.in(j.e.Outputs[name]) {
-				j.found(s.kind, name, "%s %d%s stands at byte %d", s.what, hit.needle, hit.form, hit.at)
-			}
-		}
-	}
-	j.verdict.Searched = searched
-	if outputs := j.e.Outputs; len(outputs) > 0 && !slices.ContainsFunc(slices.Collect(maps.Values(outputs)), func(o []byte) bool { return len(o) > 0 }) {
-		return errors.New("search: every output is empty, which proves nothing")
-	}
-	return nil
-}
-
-func (j *judgement) searchTopics(forms *forms, kind Kind, what string) (searched int64) {
-	for i := range j.dump.Topics {
-		t := &j.dump.Topics[i]
-		t.each(func(p *PartitionDump, r *Record) {
-			in := func(part string, data []byte) {
-				searched += int64(len(data))
-				for _, hit := range forms.in(data) {
-					j.found(kind, place(t.Name, p.Partition, r.Offset), "%s %d%s stands in its %s", what, hit.needle, hit.form, part)
-				}
-			}
-			in("key", r.Key)
-			in("value", r.Value)
-			for k, h := range r.Headers {
-				// The name of a header is not repeated: it may be the leak.
-				in("header name "+strconv.Itoa(k), []byte(h.Key))
-				in("header value "+strconv.Itoa(k), h.Value)
-			}
-		})
-	}
-	return searched
 }

@@ -23,6 +23,10 @@ const (
 	hiddenFor = 6 * time.Second
 	staleFor  = 4 * time.Second
 	hookLate  = 2 * time.Second
+	// slowRecords and pdfLate are about as long as the bridges wait with a final
+	// event for its records.
+	slowRecords = 3 * time.Second
+	pdfLate     = 4 * time.Second
 )
 
 // api makes the faults of the API. Refused credentials park an account for five
@@ -44,6 +48,11 @@ func (w *world) api(f Fault) effect {
 	case KindHooks:
 		a.faults.All = scrsim.FaultSet{
 			HookLost: 0.1, HookDoubled: 0.3, HookReordered: 0.2, HookLate: 0.2, HookLateBy: scrsim.Duration(hookLate),
+		}
+	case KindAPIRecords:
+		a.faults.All = scrsim.FaultSet{
+			SlowRecords: 0.4, SlowRecordsBy: scrsim.Duration(slowRecords), PDFLate: 0.3, PDFLateReads: 1, PDFLateFor: scrsim.Duration(pdfLate),
+			BadBase64: 0.4, Forbidden: 0.5,
 		}
 	default:
 	}

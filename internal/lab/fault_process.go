@@ -32,8 +32,10 @@ func (w *world) effect(f Fault) effect {
 		return &leadersMoved{world: w, to: f.Target + 1}
 	case KindCut, KindSlow, KindSilence:
 		return w.network(f)
-	case KindAPIErrors, KindAPIHidden, KindUnauthorised, KindHooks:
+	case KindAPIErrors, KindAPIHidden, KindUnauthorised, KindHooks, KindAPIRecords:
 		return w.api(f)
+	case KindStoreKill, KindStorePause:
+		return &storeAway{store: w.store, kill: f.Kind == KindStoreKill}
 	case KindClock:
 		return &clockSkewed{sim: w.sim, back: f.Variant == 1}
 	}

@@ -56,8 +56,15 @@ type Summary struct {
 	Resent    int           `json:"resent"`
 	Changes   int           `json:"changes"`
 	Events    int           `json:"events"`
-	Verdict   string        `json:"verdict"`
-	Findings  []string      `json:"findings,omitempty"`
+	Results   int           `json:"results"`
+	// References count records that events name, Late events that brought records
+	// later, Objects those in the store, Orphans those that no event names.
+	References int      `json:"references"`
+	Late       int      `json:"late"`
+	Objects    int      `json:"objects"`
+	Orphans    int      `json:"orphans"`
+	Verdict    string   `json:"verdict"`
+	Findings   []string `json:"findings,omitempty"`
 }
 
 // Clean reports whether nothing is wrong.
@@ -112,7 +119,7 @@ func (r *run) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.say("building: %d brokers, a registry, %d bridges", w.cfg.Brokers, w.cfg.Processes)
+	r.say("building: %d brokers, a registry, a store, %d bridges", w.cfg.Brokers, w.cfg.Processes)
 	l := &load{window: r.cfg.Window, dwell: loopDwell, free: r.cfg.Free}
 	if err := w.begin(ctx, l); err != nil {
 		return err
@@ -179,7 +186,7 @@ func (r *run) conclude(ctx context.Context) error {
 		return err
 	}
 	r.find(crashes...)
-	evidence, err := w.evidence(r.load, metrics)
+	evidence, err := w.evidence(ctx, r.load, metrics)
 	if err != nil {
 		return err
 	}
@@ -201,6 +208,7 @@ func (r *run) conclude(ctx context.Context) error {
 	}
 	s := &r.summary
 	s.Changes, s.Events, s.Cases, s.Resent = verdict.Changes, verdict.Events, w.sim.Status().Cases, p.Resent
+	s.Results, s.References, s.Late, s.Objects, s.Orphans = verdict.Results, verdict.References, verdict.Completed, verdict.Objects, verdict.Orphans
 	s.Hooks, s.Searched, s.Verdict = verdict.Accepted, verdict.Searched, verdict.String()
 	return nil
 }
@@ -212,7 +220,7 @@ func (r *run) keep(ctx context.Context) error {
 	if r.load == nil {
 		return nil
 	}
-	evidence, err := r.world.evidence(r.load, []byte("none: the run failed"))
+	evidence, err := r.world.evidence(ctx, r.load, []byte("none: the run failed"))
 	if err != nil {
 		return err
 	}

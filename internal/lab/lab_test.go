@@ -33,6 +33,10 @@ func TestLab(t *testing.T) {
 			{Number: 7, Kind: lab.KindBrokerPause, Lasts: 2 * sec},
 			{Number: 8, Kind: lab.KindScale, Target: 0, After: sec, Lasts: 2 * sec},
 		}, Calm: sec},
+		{Faults: []lab.Fault{
+			{Number: 9, Kind: lab.KindStoreKill, Lasts: 9 * sec}, // longer than an event waits for its records
+			{Number: 10, Kind: lab.KindAPIRecords, After: 4 * sec, Lasts: 6 * sec},
+		}, Calm: sec},
 	}
 	root, err := testbed.ModuleRoot()
 	if err != nil {
@@ -57,7 +61,11 @@ func TestLab(t *testing.T) {
 	if !summary.Clean() {
 		t.Errorf("the verdict is not clean; topics and logs are in %s", dir)
 	}
-	if summary.Faults != 8 || summary.Events == 0 || summary.Hooks == 0 || summary.Searched == 0 {
+	if summary.Results == 0 || summary.References == 0 || summary.Late == 0 || summary.Objects == 0 {
+		t.Errorf("%d results, %d references, %d events with late records, %d objects: it proves nothing of them",
+			summary.Results, summary.References, summary.Late, summary.Objects)
+	}
+	if summary.Faults != 10 || summary.Events == 0 || summary.Hooks == 0 || summary.Searched == 0 {
 		t.Errorf("%d faults, %d events, %d webhooks, %d bytes searched: it proves nothing",
 			summary.Faults, summary.Events, summary.Hooks, summary.Searched)
 	}

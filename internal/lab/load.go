@@ -141,7 +141,7 @@ func (l *load) take(p audit.Published, err error) {
 	l.published = append(l.published, p)
 	e := &p.Event
 	a := l.awaited[e.CaseID]
-	if a == nil || e.Identification == nil || string(e.Method) != a.change.Method || !e.Identification.Modified.Equal(a.change.Modified) {
+	if a == nil || e.StatusType == schemas.StatusTypeRecordsAvailable || e.Identification == nil || string(e.Method) != a.change.Method || !e.Identification.Modified.Equal(a.change.Modified) {
 		return // of the free load, or a mistake that the checker names
 	}
 	delete(l.awaited, e.CaseID)

@@ -32,6 +32,9 @@ const (
 	KindHooks        Kind = "hooks"         // webhooks lost, doubled, late, reordered
 	KindRegistry     Kind = "registry-away" // no registry, and a bridge starts meanwhile
 	KindClock        Kind = "api-clock"     // the API's clock is skewed
+	KindStoreKill    Kind = "store-kill"    // kill -9 of the records' store
+	KindStorePause   Kind = "store-pause"   // SIGSTOP of the records' store
+	KindAPIRecords   Kind = "api-records"   // slow answers with records, PDFs that come late, bad base64
 )
 
 // group says what a fault takes hold of: of most groups one fault at a time.
@@ -43,6 +46,7 @@ const (
 	groupNetwork
 	groupAPI
 	groupClock
+	groupStore
 )
 
 // span is a range of durations; the long one is for some of a kind's cards.
@@ -82,6 +86,9 @@ var kindSpecs = []kindSpec{
 	{KindHooks, 1, groupAPI, span{from: 3 * sec, to: 10 * sec}, 1, 1},
 	{KindRegistry, 1, groupProcess, span{from: 2 * sec, to: 8 * sec}, 2, 1},
 	{KindClock, 1, groupClock, span{from: 2 * sec, to: 8 * sec}, 2, 1},
+	{KindStoreKill, 2, groupStore, span{1 * sec, 5 * sec, 12 * sec, 20 * sec, 1}, 1, 1},
+	{KindStorePause, 1, groupStore, span{from: 2 * sec, to: 10 * sec}, 1, 1},
+	{KindAPIRecords, 1, groupAPI, span{from: 3 * sec, to: 12 * sec}, 1, 1},
 }
 
 const (
@@ -247,7 +254,7 @@ func (d *dealer) draw(s card) Fault {
 		f.Target = d.rng.IntN(d.options.Brokers)
 	case groupAPI:
 		f.Target = d.rng.IntN(d.options.Accounts)
-	case groupClock:
+	case groupClock, groupStore:
 	}
 	if s.long {
 		f.Lasts = d.between(s.lasts.longFrom, s.lasts.longTo)

@@ -71,7 +71,7 @@ func TestPlanOfAHundred(t *testing.T) {
 					t.Errorf("seed %d, %d brokers: %s comes %d times", seed, brokers, s.kind, got)
 				}
 			}
-			if overlaps < 5 || zombies < 3 {
+			if overlaps < 5 || zombies < 2 {
 				t.Errorf("seed %d, %d brokers: %d overlaps, %d zombies", seed, brokers, overlaps, zombies)
 			}
 			if total < 8*time.Minute || total > 20*time.Minute {
@@ -120,7 +120,7 @@ func TestPlanStaysInItsBounds(t *testing.T) {
 			if !short && !long {
 				t.Errorf("%+v lasts neither short nor long", f)
 			}
-			limit := map[group]int{groupProcess: 3, groupNetwork: 3, groupBroker: 3, groupAPI: accounts, groupClock: 1}[s.group]
+			limit := map[group]int{groupProcess: 3, groupNetwork: 3, groupBroker: 3, groupAPI: accounts, groupClock: 1, groupStore: 1}[s.group]
 			if f.Target < 0 || f.Target >= limit || f.Variant < 0 || f.Variant >= s.variants {
 				t.Errorf("%+v aims beside its target", f)
 			}

@@ -218,7 +218,7 @@ const recoveryDwell = 150 * time.Millisecond
 
 func (r *recovery) measure(ctx context.Context, result *Recovery) error {
 	w := r.world
-	r.say("building: %d brokers, a registry, %d bridges", w.cfg.Brokers, w.cfg.Processes)
+	r.say("building: %d brokers, a registry, a store, %d bridges", w.cfg.Brokers, w.cfg.Processes)
 	r.load = &load{window: r.cfg.Window, dwell: recoveryDwell, observe: r.watch.observe}
 	if err := w.begin(ctx, r.load); err != nil {
 		return err

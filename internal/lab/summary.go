@@ -24,6 +24,8 @@ func (s *Summary) Print(out io.Writer) {
 	}
 	fmt.Fprintf(&b, "seed %d, %d brokers, %d bridges, %s: %d cases, %d changes, %d webhooks answered 200, %d sent in the sender's place\n",
 		s.Seed, s.Brokers, s.Processes, s.Took, s.Cases, s.Changes, s.Hooks, s.Resent)
+	fmt.Fprintf(&b, "%d results, %d references to records, %d events with records that came late, %d objects in the store, %d of them orphans\n",
+		s.Results, s.References, s.Late, s.Objects, s.Orphans)
 	if s.Clean() {
 		fmt.Fprintf(&b, "verdict: %s\n", s.Verdict)
 	} else {

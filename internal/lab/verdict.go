@@ -11,6 +11,7 @@ import (
 
 	"postident-bridge/internal/audit"
 	"postident-bridge/internal/scrsim"
+	"postident-bridge/internal/testbed"
 )
 
 // partitions is what `bridge topics apply` makes.
@@ -109,9 +110,9 @@ func (w *world) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if v.Waiting+v.Retries+v.Open > 0 {
-		return fmt.Errorf("%d triggers are not done, %d cases wait for another look, %d records in open transactions",
-			v.Waiting, v.Retries, v.Open)
+	if v.Waiting+v.Retries+v.Open+v.Pending > 0 {
+		return fmt.Errorf("%d triggers are not done, %d cases wait for another look, %d records in open transactions, %d events without their records",
+			v.Waiting, v.Retries, v.Open, v.Pending)
 	}
 	return nil
 }
@@ -162,7 +163,7 @@ func (l *load) abandoned() map[int]scrsim.Change {
 }
 
 // evidence is everything that the bridges left behind, but for the topics.
-func (w *world) evidence(l *load, metrics []byte) (audit.Evidence, error) {
+func (w *world) evidence(ctx context.Context, l *load, metrics []byte) (audit.Evidence, error) {
 	outputs, err := audit.ReadOutputs(w.logs())
 	if err != nil {
 		return audit.Evidence{}, err
@@ -178,18 +179,25 @@ func (w *world) evidence(l *load, metrics []byte) (audit.Evidence, error) {
 	for i, a := range attempts {
 		webhooks[i] = audit.Webhook{ClientID: a.ClientID, CaseID: a.CaseID, At: a.At, Status: a.Status}
 	}
-	var secrets []string
+	secrets := []string{testbed.S3SecretKey}
 	for _, a := range w.accounts {
 		secrets = append(secrets, a.Webhook.Password)
 		for _, c := range a.Credentials {
 			secrets = append(secrets, c.Password, c.DataPassword)
 		}
 	}
-	return audit.Evidence{
+	inventory, err := w.inventory(ctx)
+	if err != nil {
+		return audit.Evidence{}, err
+	}
+	e := audit.Evidence{
 		Kafka: w.opts(), Prefix: topicPrefix, Schema: w.schema, Truth: l.promised(), Webhooks: webhooks,
-		Canaries: scrsim.Canaries(), Secrets: secrets, Outputs: outputs,
-		Options: audit.Options{Partitions: partitions, Classes: w.classes(), Settled: !w.cfg.Brief},
-	}, nil
+		Canaries: scrsim.Canaries(), Forbidden: scrsim.ForbiddenCanaries(), Contents: scrsim.RecordCanaries(),
+		Secrets: secrets, Outputs: outputs, Records: w.records(), Inventory: inventory,
+		Options: audit.Options{Partitions: partitions, Classes: w.classes(), LatePDF: true, Settled: !w.cfg.Brief},
+	}
+	settings(&e.Options)
+	return e, nil
 }
 
 // crashes is what bridges did that nobody asked for: ends of their own, panics

@@ -55,6 +55,7 @@ type world struct {
 	cfg       WorldConfig
 	kafka     *testbed.Kafka
 	registry  *testbed.Registry
+	store     *testbed.S3
 	sim       *scrsim.Simulator
 	accounts  []scrsim.Account
 	entrance  *Entrance
@@ -73,7 +74,7 @@ func (w *world) build(ctx context.Context) error {
 		return fmt.Errorf("make directory: %w", err)
 	}
 	for _, step := range []func(context.Context) error{
-		w.buildBridge, w.startKafka, w.startRegistry, w.startSimulator, w.prepareProcesses, w.createTopics, w.startProcesses,
+		w.buildBridge, w.startKafka, w.startRegistry, w.startStore, w.startSimulator, w.prepareProcesses, w.createTopics, w.startProcesses,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -183,6 +184,20 @@ func (w *world) startRegistry(ctx context.Context) error {
 	return nil
 }
 
+// startStore starts the S3 server in which binary records are kept.
+func (w *world) startStore(ctx context.Context) error {
+	store, err := testbed.StartS3(ctx, testbed.S3Options{Dir: filepath.Join(w.cfg.Dir, "s3")})
+	if err != nil {
+		return fmt.Errorf("start store: %w", err)
+	}
+	w.store = store
+	w.onClose(store.Down)
+	if err := store.MakeBucket(ctx, bucket); err != nil {
+		return fmt.Errorf("start store: %w", err)
+	}
+	return nil
+}
+
 // startSimulator starts the API, and the entrance to which it sends webhooks.
 func (w *world) startSimulator(ctx context.Context) error {
 	// Within the two seconds that the sender waits, one that hangs must leave
@@ -193,7 +208,7 @@ func (w *world) startSimulator(ctx context.Context) error {
 		return err
 	}
 	w.front = front
-	w.accounts = scrsim.ExampleAccounts(front)
+	w.accounts = simulatedAccounts(front)
 	w.sim, err = scrsim.New(scrsim.Config{Accounts: w.accounts, Seed: w.cfg.Seed, TimeScale: w.scale()})
 	if err != nil {
 		return err
@@ -273,12 +288,15 @@ func (w *world) environment(api string) []string {
 	env := []string{
 		"BRIDGE_TOPIC_PREFIX=" + topicPrefix, "BRIDGE_SCHEMA_REGISTRY_URL=" + w.registry.URL, "BRIDGE_SCHEMA_REGISTER=true",
 		"BRIDGE_SCR_BASE_URL=" + api, "BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1", "BRIDGE_LOG_LEVEL=" + w.cfg.LogLevel,
+		"BRIDGE_RECORDS_URL=" + w.store.URL(bucket, ""), "BRIDGE_RECORDS_WAIT=" + recordsWait.String(),
 	}
+	env = append(env, w.store.Credentials()...)
 	for i, a := range w.accounts {
 		for name, value := range map[string]string{
 			"CLIENT_ID": a.ClientID, "USERNAME": a.Credentials[0].Username, "PASSWORD": a.Credentials[0].Password,
 			"DATA_PASSWORD": a.Credentials[0].DataPassword, "REGULATORY_CLASS": strings.ToLower(string(a.Class)), "RSA_BITS": "2048",
 			"WEBHOOK_USERNAME": a.Webhook.Username, "WEBHOOK_PASSWORD": a.Webhook.Password,
+			"PAYLOAD": outputs[a.ClientID].payload(), "RECORDS": outputs[a.ClientID].records(), "UNKNOWN_FIELDS": outputs[a.ClientID].unknownFields(),
 		} {
 			env = append(env, fmt.Sprintf("BRIDGE_ACCOUNT_%d_%s=%s", i+1, name, value))
 		}
@@ -288,7 +306,7 @@ func (w *world) environment(api string) []string {
 
 func (w *world) createTopics(ctx context.Context) error {
 	replication := strconv.Itoa(w.cfg.Brokers)
-	apply := exec.CommandContext(ctx, w.binary, "topics", "apply", "--replication", replication)
+	apply := exec.CommandContext(ctx, w.binary, "topics", "apply", "--replication", replication, "--result-retention", "24h")
 	apply.Env = w.processes[0].env
 	if out, err := apply.CombinedOutput(); err != nil {
 		return fmt.Errorf("create topics: %w: %s", err, out)

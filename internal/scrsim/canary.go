@@ -57,6 +57,17 @@ func ForbiddenCanaries() []string {
 	return append([]string{markForbidden, markForbiddenBinary}, yearMarks(forbiddenYear)...)
 }
 
+// RecordCanaries returns marks of the content of records, as it is and as base64
+// has it: each content holds at least one, and nothing else does. An answer's
+// texts hold others of Canaries.
+func RecordCanaries() []string {
+	marks := []string{markText + "blackened-", markBinary}
+	for _, kind := range recordTypes {
+		marks = append(marks, markText+kind+"-")
+	}
+	return marks
+}
+
 // yearMarks are a year with each of its months: a year alone could be part of a
 // UUID.
 func yearMarks(year int) []string {
