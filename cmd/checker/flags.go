@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/claim"
 	"postident-bridge/schemas"
 )
 
@@ -24,9 +25,12 @@ type flags struct {
 	brokers                            []string
 	prefix, registry                   string
 	truth, webhooks, canaries, secrets string
-	outputs                            string
-	classes                            map[string]string
+	forbidden, contents, truthRecords  string
+	outputs, store                     string
+	classes, records                   map[string]string
+	results                            []string
 	strict, all, progress, settled     bool
+	latePDF                            bool
 	letters                            []string
 }
 
@@ -39,6 +43,13 @@ func (f *flags) declare(cmd *cobra.Command) {
 	fs.StringVar(&f.webhooks, "webhooks", "", "file or URL: the webhooks and their answers, one a line")
 	fs.StringVar(&f.canaries, "canaries", "", "file or URL: marks of personal data, a JSON array")
 	fs.StringVar(&f.secrets, "secrets", "", "file: credentials, a JSON array")
+	fs.StringVar(&f.forbidden, "forbidden", "", "file or URL: marks of what a class must not have, a JSON array")
+	fs.StringVar(&f.contents, "contents", "", "file or URL: marks of the content of binary records, a JSON array")
+	fs.StringVar(&f.truthRecords, "record-truth", "", "file or URL: the binary records that there are, one a line")
+	fs.StringVar(&f.store, "store", "", "URL of the records' store, as in BRIDGE_RECORDS_URL; it is read whole")
+	fs.StringSliceVar(&f.results, "results", nil, "the accounts that publish results; all others have none")
+	fs.StringToStringVar(&f.records, "records", nil, "an account that stores records, CLIENTID=images or CLIENTID=all; all others store none")
+	fs.BoolVar(&f.latePDF, "late-pdf", false, "the API left result PDFs out for a while: one without a reference is no finding")
 	fs.StringVar(&f.outputs, "outputs", "", "directory of logs and scrapes of metrics, searched with the topics")
 	fs.StringToStringVar(&f.classes, "class", nil, "an account's regulatory class, CLIENTID=gwg")
 	fs.BoolVar(&f.strict, "strict", false, "a change that was seen has its event, whatever followed it")
@@ -88,10 +99,21 @@ func (f *flags) options(cmd *cobra.Command, o *audit.Options) error {
 		"progress":    func() { o.Progress = f.progress },
 		"settled":     func() { o.Settled = f.settled },
 		"dead-letter": func() { o.DeadLetters = f.letters },
+		"results":     func() { o.Results = f.results },
+		"late-pdf":    func() { o.LatePDF = f.latePDF },
 	} {
 		if cmd.Flags().Changed(name) {
 			set()
 		}
+	}
+	for client, which := range f.records {
+		if which != "images" && which != "all" {
+			return &usageError{fmt.Sprintf("--records: %q is neither images nor all", which)}
+		}
+		if o.Records == nil {
+			o.Records = make(map[string]bool)
+		}
+		o.Records[client] = which == "all"
 	}
 	known := []schemas.RegulatoryClass{
 		schemas.RegulatoryClassGwG, schemas.RegulatoryClassTKG, schemas.RegulatoryClassEIDAS,
@@ -124,6 +146,12 @@ func (f *flags) read(ctx context.Context, e *audit.Evidence) error {
 			return err
 		}},
 		{"canaries", f.canaries, func(text []byte) error { return json.Unmarshal(text, &e.Canaries) }},
+		{"forbidden", f.forbidden, func(text []byte) error { return json.Unmarshal(text, &e.Forbidden) }},
+		{"contents", f.contents, func(text []byte) error { return json.Unmarshal(text, &e.Contents) }},
+		{"record-truth", f.truthRecords, func(text []byte) (err error) {
+			e.Records, err = audit.DecodeLines[audit.RecordTruth](bytes.NewReader(text))
+			return err
+		}},
 		{"secrets", f.secrets, func(text []byte) error { return json.Unmarshal(text, &e.Secrets) }},
 	} {
 		if s.from == "" {
@@ -147,7 +175,24 @@ func (f *flags) read(ctx context.Context, e *audit.Evidence) error {
 		}
 		e.Outputs = outputs
 	}
+	if f.store != "" {
+		inventory, err := readStore(ctx, f.store, e.Forbidden)
+		if err != nil {
+			return fmt.Errorf("read --store: %w", err)
+		}
+		e.Inventory = inventory
+	}
 	return nil
+}
+
+// readStore reads all that a store holds.
+func readStore(ctx context.Context, url string, forbidden []string) (_ []audit.StoredObject, err error) {
+	store, err := claim.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return audit.TakeInventory(ctx, store, forbidden)
 }
 
 // fetch reads a file, or what a URL answers.

@@ -79,12 +79,15 @@ data and credentials where they may not be. It finds changes that were lost, tol
 twice or out of order, gaps in the sequence, broken hash chains, wrong keys,
 headers, partitions and classes, aborted events that show, writes that fencing
 should have refused, webhooks answered 200 that were not written, state that
-does not say what was published, dead letters that nothing explains, canaries and
-secrets in topics, logs and metrics: plain, escaped, in base64 or in hex.
+does not say what was published, results that are lost, doubled, of nothing or not
+in the transaction of their event, references to objects that are not in the store
+or hold something else, records that are missing, values that are too long or hold
+a record, dead letters that nothing explains, canaries and secrets in topics, logs,
+metrics and names of objects: plain, escaped, in base64 or in hex.
 
 It reads a live cluster (--brokers), or a directory that 'checker dump' or the lab
 has kept. Truth, webhooks and canaries come from files or from the simulator
-(/sim/v1/truth, /sim/v1/attempts, /sim/v1/canaries); with a directory, what is
+(/sim/v1/truth, /sim/v1/attempts, /sim/v1/canaries, /sim/v1/records); with a directory, what is
 given as a flag takes the place of what stands in it.
 
 Exits 0 if all is as it should be, 1 if not or if there is no verdict, 2 if used
@@ -92,7 +95,9 @@ wrongly.`,
 		Example: `  checker .cache/lab/7-1/evidence
   checker --brokers 127.0.0.1:9092 --truth http://127.0.0.1:8090/sim/v1/truth
   checker --brokers 127.0.0.1:9092 --registry http://127.0.0.1:8081 --truth truth.jsonl \
-          --canaries canaries.json --outputs logs --settled --json`,
+          --canaries canaries.json --outputs logs --settled --json
+  checker --brokers 127.0.0.1:9092 --truth http://127.0.0.1:8090/sim/v1/truth --store file:///tmp/records \
+          --record-truth http://127.0.0.1:8090/sim/v1/records --results SIMGWG01 --records SIMGWG01=all`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			evidence, err := f.evidence(ctx, cmd, args)

@@ -150,6 +150,8 @@ func TestCheckerRefusesWrongUse(t *testing.T) {
 		"dump to nowhere":   {[]string{"dump"}, exitUsage, "accepts 1 arg"},
 		"unknown flag":      {[]string{"--strickt"}, exitUsage, "unknown flag"},
 		"unknown class":     {[]string{"--brokers", "127.0.0.1:1", "--truth", os.DevNull, "--class", "A=gwq"}, exitUsage, "gwq"},
+		"unknown records":   {[]string{"--brokers", "127.0.0.1:1", "--truth", os.DevNull, "--records", "A=some"}, exitUsage, "some"},
+		"no such store":     {[]string{"--brokers", "127.0.0.1:1", "--truth", os.DevNull, "--store", "ftp://host"}, exitFound, "--store"},
 		"no such directory": {[]string{filepath.Join(t.TempDir(), "absent")}, exitFound, "open evidence"},
 		"no such file":      {[]string{"--brokers", "127.0.0.1:1", "--truth", "absent.jsonl"}, exitFound, "--truth"},
 	} {
