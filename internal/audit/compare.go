@@ -335,7 +335,6 @@ func (c *comparison) checkTold(change *truthChange, p *Published) {
 // findLost looks for changes that should have an event.
 func (c *comparison) findLost() {
 	for _, t := range c.order {
-		c.report.Pending += t.countPending()
 		t.findStanding()
 		for _, change := range t.changes {
 			switch {

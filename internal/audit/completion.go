@@ -35,24 +35,6 @@ func (c *comparison) complete(t *caseTruth, p *Published) {
 	}
 }
 
-// countPending counts the events whose records are still to come: those of a state
-// that another one has followed never do.
-func (t *caseTruth) countPending() (n int) {
-	newest := make(map[identKey]int64)
-	for sequence, p := range t.bySequence {
-		if p.Event.StatusType != schemas.StatusTypeRecordsAvailable {
-			ident := eventState(&p.Event).ident
-			newest[ident] = max(newest[ident], sequence)
-		}
-	}
-	for sequence, p := range t.bySequence {
-		if isPending(&p.Event) && t.completed[sequence] == nil && newest[eventState(&p.Event).ident] == sequence {
-			n++
-		}
-	}
-	return n
-}
-
 func isPending(e *schemas.StatusChanged) bool {
 	return e.RecordsState != nil && *e.RecordsState == schemas.RecordsStatePending
 }

@@ -64,11 +64,13 @@ type Verdict struct {
 	// Topics counts what was read.
 	Topics []TopicCount `json:"topics"`
 	// Waiting counts triggers that are not done, Retries cases that wait for
-	// another look, Open records in transactions without an end. All are zero once
+	// another look, Open records in transactions without an end, Pending final states
+	// whose event said that its records are to come. All are zero once
 	// a bridge has settled; with Options.Settled anything else is a finding.
 	Waiting int `json:"waiting"`
 	Retries int `json:"retries"`
 	Open    int `json:"open"`
+	Pending int `json:"pending"`
 	// Letters counts the dead letters by reason.
 	Letters map[string]int `json:"deadLetters"`
 	// Accepted counts the webhooks answered 200.
@@ -130,14 +132,15 @@ func (v *Verdict) Write(w io.Writer) error {
 		fmt.Fprintf(&b, "webhooks answered 200: %d\n", v.Accepted)
 	}
 	if v.Results+v.References+v.Objects > 0 {
-		fmt.Fprintf(&b, "results: %d; records: %d references, %d came late, %d pending; store: %d objects, %d orphans\n",
-			v.Results, v.References, v.Completed, v.Pending, v.Objects, v.Orphans)
+		fmt.Fprintf(&b, "results: %d; records: %d references, %d events with records that came late; store: %d objects, %d orphans\n",
+			v.Results, v.References, v.Completed, v.Objects, v.Orphans)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(v.Letters)) {
 		fmt.Fprintf(&b, "dead letters: %d of %s\n", v.Letters[reason], reason)
 	}
-	if v.Waiting+v.Retries+v.Open > 0 {
-		fmt.Fprintf(&b, "not done: %d triggers, %d retries, %d records in open transactions\n", v.Waiting, v.Retries, v.Open)
+	if v.Waiting+v.Retries+v.Open+v.Pending > 0 {
+		fmt.Fprintf(&b, "not done: %d triggers, %d retries, %d records in open transactions, %d events without their records\n",
+			v.Waiting, v.Retries, v.Open, v.Pending)
 	}
 	if v.Searched > 0 {
 		fmt.Fprintf(&b, "searched: %d bytes\n", v.Searched)

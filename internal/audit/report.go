@@ -150,10 +150,8 @@ type Report struct {
 	// Superseded counts seen changes without an event whose identification went
 	// on: a later state was told, or nothing more was to be told (P3).
 	Superseded int `json:"superseded"`
-	// Completed counts events that brought the records of another one, Pending
-	// those that said pending and have none yet.
+	// Completed counts the events that brought the records of another one.
 	Completed int `json:"completed,omitempty"`
-	Pending   int `json:"pending,omitempty"`
 	// Unseen counts changes that no answer showed: nobody could publish them.
 	Unseen int `json:"unseen"`
 	// Findings is everything that is wrong: per case in topic order, then what

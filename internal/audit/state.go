@@ -100,6 +100,14 @@ func (j *judgement) checkState(s *storedState, p *Published) {
 			j.foundCase(Unfinished, c.ClientID, c.CaseID, s.where, "it waits for another look: %s, %s", c.Retry.Kind, c.Retry.Reason)
 		}
 	}
+	for i := range c.Identifications {
+		if pending := c.Identifications[i].RecordsPending; pending != nil {
+			j.verdict.Pending++
+			if j.e.Options.Settled {
+				j.foundCase(Unfinished, c.ClientID, c.CaseID, s.where, "the records of event %d are pending", pending.Sequence)
+			}
+		}
+	}
 	switch {
 	case p == nil && c.Sequence != 0:
 		j.foundCase(StateDiffers, c.ClientID, c.CaseID, s.where, "it has sequence %d, and the case has no event", c.Sequence)
@@ -150,9 +158,6 @@ func (j *judgement) checkOutputs(s *storedState, told *toldCase, results *result
 		}
 		for _, detail := range j.outputMismatches(id, p, told, results) {
 			j.foundCase(StateDiffers, c.ClientID, c.CaseID, s.where, "%s: %s", p.Where(), detail)
-		}
-		if id.RecordsPending != nil && j.e.Options.Settled {
-			j.foundCase(Unfinished, c.ClientID, c.CaseID, s.where, "the records of %s are pending", p.Where())
 		}
 	}
 }

@@ -120,6 +120,7 @@ func suite(t *testing.T, g ground) {
 		"sweep":                sweep,
 		"again-before-a-sweep": againBeforeASweep,
 		"verify":               verifies,
+		"read":                 reads,
 		"delete":               deletion,
 		"check":                check,
 	} {
