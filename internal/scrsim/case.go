@@ -18,6 +18,7 @@ type simCase struct {
 	reference  string
 	plan       Plan
 	order      order
+	given      *givenCase // nil for all but those of NewCase.Answer
 	hookURL    string
 	partnerURL string
 
@@ -184,6 +185,9 @@ func (c *simCase) mayTie(step Step, at int, t time.Time) bool {
 // index in truth will be index. lag is how long before the case the
 // identification was modified (facts C28), where the seconds allow it.
 func (c *simCase) apply(step Step, now time.Time, ties bool, index int, lag time.Duration) Change {
+	if c.given != nil {
+		return c.applyGiven(step, index)
+	}
 	at := c.find(step)
 	if step.Method == "" {
 		at = -1

@@ -25,6 +25,9 @@
 // Records and AllRecords tell the truth about it, with SHA-256 and size. Content
 // that changes, comes late or slowly, or is malformed, is a fault.
 //
+// NewCase.Answer plays a case that somebody else wrote down, as it stands: such as
+// GuideSample, the guide's own.
+//
 // # Large pasts and what came of it
 //
 // A History is up to a hundred million closed cases that take no memory, for

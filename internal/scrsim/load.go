@@ -365,7 +365,7 @@ func (s *Simulator) sweep(now time.Time) {
 	for _, cfg := range s.cfg.Accounts {
 		a := s.accounts[cfg.ClientID]
 		for _, c := range slices.Clone(a.cases) {
-			if now.After(c.created.Add(time.Duration(a.Retention))) {
+			if c.given == nil && now.After(c.created.Add(time.Duration(a.Retention))) {
 				s.remove(c)
 				continue
 			}

@@ -98,7 +98,7 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 	hooked := c.hooked(change)
 	s.truth, s.traces = append(s.truth, change), append(s.traces, trace{at: time.Now(), hooked: hooked})
 	if !wasVisible {
-		c.acct.cases = append(c.acct.cases, c)
+		c.acct.show(c)
 	}
 	faults := s.faults.of(c.acct.ClientID)
 	if change.StatusType == string(scr.Final) {
@@ -109,6 +109,15 @@ func (s *Simulator) step(c *simCase, step Step) Advanced {
 		s.sendHooks(c, faults, index)
 	}
 	return Advanced{Change: change, Index: index, Hooked: hooked}
+}
+
+// show puts a case among those that lists have, by its creation. s.mu is held.
+func (a *account) show(c *simCase) {
+	at := len(a.cases)
+	for at > 0 && a.cases[at-1].created.After(c.created) {
+		at--
+	}
+	a.cases = slices.Insert(a.cases, at, c)
 }
 
 // hooked reports whether a webhook is due for the change (guide 2.6, facts C5).

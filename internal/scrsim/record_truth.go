@@ -136,6 +136,9 @@ func (v view) hasRecords() bool {
 // answer has.
 func (v view) records(index int) []record {
 	r := v.result(index, rendering{distortion: distortion{forbidden: true}})
+	if v.c.given != nil {
+		return r.given()
+	}
 	return slices.Concat(r.methodRecords(), r.documentRecords(), r.licenceRecords())
 }
 

@@ -27,6 +27,10 @@ func wireTimestamp(t time.Time) string { return local(t).Format(wireTime) }
 // reads only v and the immutable part of the case, so it needs no lock.
 func (v view) render(o rendering) object {
 	wire := v.c.acct.Wire
+	if v.c.given != nil {
+		o.forbidden = o.forbidden || wire.Forbidden
+		return v.renderGiven(o)
+	}
 	out := object{"caseId": v.c.id, "caseStatus": v.caseStatus(), "orderData": v.orderData(o.status)}
 	o.forbidden = o.forbidden || wire.Forbidden
 	if a := v.accountingData(); len(a) > 0 {

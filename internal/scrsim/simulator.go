@@ -2,6 +2,7 @@ package scrsim
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -158,6 +159,13 @@ type NewCase struct {
 	// CaseID must be free: an id is only used again after Remove (facts 2.8). ""
 	// draws one.
 	CaseID string `json:"caseId,omitempty"`
+	// Answer is a whole case, as GET /cases/{caseId} has it, in the place of all that
+	// the simulator makes up: closed, with one identification under primaryIdent, and
+	// records without content. It says the caseId itself, and the plan is one step, at
+	// which the case appears as it is, with the times that stand in it: so it is
+	// deleted by Remove only. Records have content as those of any case; of the
+	// switches of Wire only Forbidden concerns it, for images.
+	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
 // CaseInfo tells where a case stands in its plan.
@@ -192,6 +200,9 @@ func (s *Simulator) Create(n NewCase) (CaseInfo, error) {
 	if !ok {
 		return CaseInfo{}, fmt.Errorf("create case: %w", ErrNoAccount)
 	}
+	if n.Answer != nil {
+		return s.createGiven(acct, n)
+	}
 	if s.isTaken(n.CaseID) {
 		return CaseInfo{}, fmt.Errorf("create case: %w", ErrTaken)
 	}
@@ -213,6 +224,25 @@ func (s *Simulator) Create(n NewCase) (CaseInfo, error) {
 		plan = s.manual.planner.draw(acct.nextMethod(), acct.Methods)
 	}
 	c := s.add(acct, s.manual, plan, n.CaseID, nil)
+	return c.info(), nil
+}
+
+// createGiven is Create of a case with an Answer. s.mu is held.
+func (s *Simulator) createGiven(acct *account, n NewCase) (CaseInfo, error) {
+	if n.Plan != nil || n.Method != "" || n.CaseID != "" {
+		return CaseInfo{}, errors.New("create case: an answer says plan, method and case id itself")
+	}
+	g, err := parseGiven(n.Answer)
+	if err != nil {
+		return CaseInfo{}, fmt.Errorf("create case: %w", err)
+	}
+	if s.isTaken(g.parsed.CaseID) {
+		return CaseInfo{}, fmt.Errorf("create case: %w", ErrTaken)
+	}
+	c := s.add(acct, s.manual, g.plan(), g.parsed.CaseID, &startRequest{
+		reference: g.parsed.ReferenceID, hookURL: acct.Webhook.URL, partnerURL: acct.Webhook.PartnerURL,
+	})
+	c.given = g
 	return c.info(), nil
 }
 
