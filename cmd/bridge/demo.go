@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +41,9 @@ const (
 	demoLost   = 0.2
 	demoClosed = time.Second
 	demoOpen   = 2 * time.Second
+	// demoRetention is for how long the topic of results keeps them: longer than the
+	// demo lasts.
+	demoRetention = day
 	// demoTrickle is how many cases a second go on starting under --serve.
 	demoTrickle = 0.5
 )
@@ -59,9 +66,13 @@ API is simulated, and everything listens on free ports of this machine only.
 
 Identifications of all five methods run through the guide's status model; every
 status change that the bridge publishes is shown as it comes. Every fifth webhook
-is lost on purpose, and sweeps find what it told of. At the end the topic is
-compared with the simulator's truth: nothing may be missing, double or out of
-order. Exits 1 and says what is wrong if something is.
+is lost on purpose, and sweeps find what it told of. One account publishes results
+and keeps binary records, in a temporary directory; one of its cases is the guide's
+own sample, whose result is shown.
+
+At the end the topics are compared with the simulator's truth: nothing may be
+missing, double or out of order, and every record must lie in its store. Exits 1
+and says what is wrong if something is.
 
 The embedded broker is for demonstration; it is never one for production.`,
 		Example: `  bridge demo
@@ -93,10 +104,12 @@ type demo struct {
 	seeds    []string
 	names    topicNames
 	prefix   string
+	store    string // directory of the binary records
 	sim      *scrsim.Simulator
 	accounts []scrsim.Account
 	simAddr  string
 	where    addresses
+	results  *demoResults
 	shown    atomic.Int64 // events that the view has printed
 }
 
@@ -133,14 +146,14 @@ func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
 	if err := d.startLoad(); err != nil {
 		return err
 	}
-	verdict, err := d.finish(ctx)
+	verdict, results, err := d.finish(ctx)
 	if err != nil {
 		return whyStopped(ctx, err)
 	}
-	if err := d.view.end(&verdict); err != nil {
+	if err := d.view.end(&verdict, &results); err != nil {
 		return err
 	}
-	if !verdict.Clean() {
+	if !verdict.Clean() || len(results.Wrong) > 0 {
 		return &reportedError{"not verified"}
 	}
 	if !d.flags.serve {
@@ -191,13 +204,22 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 	})
 	d.simAddr = api.Addr().String()
 
-	s, _, err := loadSettings(append(
-		bridgeEnviron("http://"+d.simAddr, scrsim.ExampleAccounts("http://the-bridge")),
-		envPrefix+"KAFKA_BROKERS="+strings.Join(d.seeds, ","),
-		envPrefix+"WEBHOOK_ADDR=127.0.0.1:0",
-		envPrefix+"ADMIN_ADDR=127.0.0.1:0",
-		envPrefix+"POLL_CLOSED_EVERY="+demoClosed.String(),
-		envPrefix+"POLL_OPEN_EVERY="+demoOpen.String(),
+	records, err := d.makeStore()
+	if err != nil {
+		return err
+	}
+	accounts := scrsim.ExampleAccounts("http://the-bridge")
+	d.results = newDemoResults(resultAccount(accounts).ClientID, records)
+	s, _, err := loadSettings(slices.Concat(
+		bridgeEnviron("http://"+d.simAddr, accounts), resultEnviron(accounts, d.results.account),
+		[]string{
+			envPrefix + "KAFKA_BROKERS=" + strings.Join(d.seeds, ","),
+			envPrefix + "WEBHOOK_ADDR=127.0.0.1:0",
+			envPrefix + "ADMIN_ADDR=127.0.0.1:0",
+			envPrefix + "POLL_CLOSED_EVERY=" + demoClosed.String(),
+			envPrefix + "POLL_OPEN_EVERY=" + demoOpen.String(),
+			envPrefix + "RECORDS_URL=" + records,
+		},
 	), append([]string{needKafka}, allRoles...)...)
 	if err != nil {
 		return err
@@ -212,9 +234,28 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 	return d.startSimulator(ctx, api, fail, logger)
 }
 
+// makeStore makes a directory for the binary records, which goes with the demo, and
+// returns its URL.
+func (d *demo) makeStore() (string, error) {
+	dir, err := os.MkdirTemp("", "bridge-demo-")
+	if err != nil {
+		return "", fmt.Errorf("make directory for records: %w", err)
+	}
+	d.down.add("directory of records", func(context.Context) error { return os.RemoveAll(dir) })
+	d.store = dir
+	return "file://" + filepath.ToSlash(dir), nil
+}
+
+// resultEnviron has one account publish results and keep records.
+func resultEnviron(accounts []scrsim.Account, clientID string) []string {
+	at := slices.IndexFunc(accounts, func(a scrsim.Account) bool { return a.ClientID == clientID })
+	prefix := accountPrefix(strconv.Itoa(at + 1))
+	return []string{prefix + "PAYLOAD=" + payloadResult, prefix + "RECORDS=" + recordsAll}
+}
+
 func (d *demo) createTopics(ctx context.Context) error {
 	_, err := withAdmin(d.kafka(), func(admin *kadm.Client) ([]topicResult, error) {
-		return applyTopics(ctx, admin, topicPlan{Partitions: demoPartitions, Replication: 1}.specs(d.names), d.names)
+		return applyTopics(ctx, admin, topicPlan{Partitions: demoPartitions, Replication: 1, ResultRetention: demoRetention}.specs(d.names), d.names)
 	})
 	return err
 }
@@ -258,9 +299,6 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 	if err != nil {
 		return err
 	}
-	if err := sim.SetFaults(scrsim.Faults{All: scrsim.FaultSet{HookLost: demoLost}}); err != nil {
-		return err
-	}
 	d.sim = sim
 	p := &process{logger: logger, down: teardown{logger: logger, limit: 5 * time.Second}, ended: make(chan ending, 2)}
 	p.serveOn("simulated api", api, newSimulatorServer(sim))
@@ -284,6 +322,12 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 }
 
 func (d *demo) startLoad() error {
+	if err := d.playSample(); err != nil {
+		return err
+	}
+	if err := d.sim.SetFaults(scrsim.Faults{All: scrsim.FaultSet{HookLost: demoLost}}); err != nil {
+		return err
+	}
 	return d.sim.StartLoad(scrsim.Load{
 		Cases: d.flags.cases, Rate: demoRate,
 		// A state stays until the bridge has seen it, and a little longer: without

@@ -32,7 +32,7 @@ func (d *demo) startWatching(ctx context.Context, fail context.CancelCauseFunc) 
 // watch shows the events as any consumer would read them, until ctx ends.
 func (d *demo) watch(ctx context.Context) error {
 	client, err := kgo.NewClient(append(d.kafka(),
-		kgo.ConsumeTopics(d.names.Status),
+		kgo.ConsumeTopics(d.names.Status, d.names.Result),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		// Without this, events of transactions that were aborted show too.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -42,7 +42,7 @@ func (d *demo) watch(ctx context.Context) error {
 		return fmt.Errorf("open consumer: %w", err)
 	}
 	defer client.Close()
-	decoder := schemas.NewStatusDecoder(nil)
+	seen := &demoConsumer{d: d, status: schemas.NewStatusDecoder(nil), result: schemas.NewResultDecoder(nil)}
 	for {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -52,28 +52,46 @@ func (d *demo) watch(ctx context.Context) error {
 			return fmt.Errorf("consume %s: %w", e.Topic, e.Err)
 		}
 		for _, r := range fetches.Records() {
-			event, err := decoder.Decode(ctx, r.Value)
-			if err != nil {
-				return fmt.Errorf("decode event at %d/%d: %w", r.Partition, r.Offset, err)
-			}
-			if err := d.view.event(r.Timestamp, &event); err != nil {
+			if err := seen.take(ctx, r); err != nil {
 				return err
 			}
-			d.shown.Add(1)
 		}
 	}
 }
 
-// finish waits until the load is played and the topic tells it all, or until
+// demoConsumer takes events and results apart.
+type demoConsumer struct {
+	d      *demo
+	status *schemas.StatusDecoder
+	result *schemas.ResultDecoder
+}
+
+func (c *demoConsumer) take(ctx context.Context, r *kgo.Record) error {
+	if r.Topic == c.d.names.Result {
+		return c.d.results.noteResult(ctx, c.result, r)
+	}
+	event, err := c.status.Decode(ctx, r.Value)
+	if err != nil {
+		return fmt.Errorf("decode event at %d/%d: %w", r.Partition, r.Offset, err)
+	}
+	c.d.results.noteEvent(&event)
+	if err := c.d.view.event(r.Timestamp, &event); err != nil {
+		return err
+	}
+	c.d.shown.Add(1)
+	return nil
+}
+
+// finish waits until the load is played and the topics tell it all, or until
 // nothing has come for a while, and judges.
-func (d *demo) finish(ctx context.Context) (audit.Verdict, error) {
+func (d *demo) finish(ctx context.Context) (audit.Verdict, resultVerdict, error) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	shown, since := d.shown.Load(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			return audit.Verdict{}, ctx.Err()
+			return audit.Verdict{}, resultVerdict{}, ctx.Err()
 		case <-ticker.C:
 		}
 		if n := d.shown.Load(); n != shown {
@@ -84,12 +102,18 @@ func (d *demo) finish(ctx context.Context) (audit.Verdict, error) {
 		}
 		verdict, err := d.judge(ctx)
 		if err != nil {
-			return verdict, err
+			return verdict, resultVerdict{}, err
 		}
-		// The judge reads the topics by itself; it waits for the view only so that
-		// the summary comes behind the last event.
-		if verdict.Clean() && shown >= int64(verdict.Events) || time.Since(since) > d.settle() {
-			return verdict, nil
+		// The judge of events reads the topics by itself; it waits for the view only
+		// so that the summary comes behind the last event. That of results judges what
+		// the view's consumer saw.
+		complete := verdict.Clean() && shown >= int64(verdict.Events) && d.results.settled()
+		if complete || time.Since(since) > d.settle() {
+			if d.main.hooks.results != nil {
+				d.main.hooks.results(d.results)
+			}
+			results, err := d.results.judge(ctx, d.sim)
+			return verdict, results, err
 		}
 	}
 }
@@ -106,8 +130,12 @@ func (d *demo) settle() time.Duration {
 // was seen, and sweeps find what no webhook tells.
 func (d *demo) judge(ctx context.Context) (audit.Verdict, error) {
 	changes, attempts := d.sim.Truth(), d.sim.Attempts()
+	marks, err := sampleMarks()
+	if err != nil {
+		return audit.Verdict{}, err
+	}
 	evidence := audit.Evidence{
-		Kafka: d.kafka(), Prefix: d.prefix, Canaries: scrsim.Canaries(),
+		Kafka: d.kafka(), Prefix: d.prefix, Canaries: append(scrsim.Canaries(), marks...),
 		Truth: make([]audit.Change, len(changes)), Webhooks: make([]audit.Webhook, len(attempts)),
 		Options: audit.Options{Strict: true, RequireAll: true, Classes: make(map[string]schemas.RegulatoryClass)},
 	}

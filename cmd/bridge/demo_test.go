@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func TestDemoShowsEverythingAndVerifiesIt(t *testing.T) {
 	if got.code != exitDone || got.stderr != "" {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
+	checkResultLines(t, got.stdout)
 	counts := verified.FindStringSubmatch(got.stdout)
 	if counts == nil || counts[1] != counts[2] {
 		t.Errorf("the last line is no verdict, or the counts differ: %v\n%s", counts, got.stdout)
@@ -55,7 +57,42 @@ func TestDemoShowsEverythingAndVerifiesIt(t *testing.T) {
 	if strings.Contains(got.stdout, "\x1b") {
 		t.Error("colours in a text that goes to no terminal")
 	}
+	for line := range strings.Lines(got.stdout) {
+		if len([]rune(line)) > 101 {
+			t.Errorf("too long for a terminal: %s", line)
+		}
+	}
 	searchSecrets(t, map[string]string{"stdout": got.stdout})
+}
+
+// checkResultLines checks what the demo says of results, records and the guide's
+// sample ("Shown by" 2 of the results).
+func checkResultLines(t *testing.T, stdout string) {
+	t.Helper()
+	for _, line := range []struct {
+		pattern string
+		least   int
+	}{
+		{`\nresults: (\d+) final states of SIMGWG01, (\d+) with their result\n`, 5},
+		{`\nrecords: (\d+) given by the API, (\d+) named by events, (\d+) intact in the store\n`, 10},
+		{`\nsample: (\d+) of (\d+) fields of the guide's sample in its result\n`, 126},
+	} {
+		found := regexp.MustCompile(line.pattern).FindStringSubmatch(stdout)
+		if found == nil {
+			t.Errorf("no line like %s", line.pattern)
+			continue
+		}
+		for _, count := range found[1:] {
+			if n, err := strconv.Atoi(count); err != nil || n < line.least || count != found[1] {
+				t.Errorf("%s, want at least %d, and all alike", strings.TrimSpace(found[0]), line.least)
+			}
+		}
+	}
+	for _, want := range []string{"\n  birthName              Gabler        match\n", "\n  placeOfIssue           (empty)       match\n"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no line %q", want)
+		}
+	}
 }
 
 // The comparison can fail: an event that is withheld from it is named.
@@ -100,23 +137,43 @@ func TestDemoAsJSON(t *testing.T) {
 	t.Parallel()
 	got := runDemo(t, hooks{}, "--cases", "3", "--seed", "9", "--json")
 	var events []shownEvent
+	var sample struct {
+		IdentificationDocument struct {
+			BirthName struct{ Value, Status string }
+		}
+	}
 	var result struct {
 		Verified bool
 		Events   int
+		Results  resultVerdict
 	}
 	for line := range strings.Lines(got.stdout) {
 		var parsed struct {
 			Event  *shownEvent
-			Result any
+			Sample json.RawMessage
+			Result json.RawMessage
 		}
 		if err := json.Unmarshal([]byte(line), &parsed); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if parsed.Event != nil {
+		var err error
+		switch {
+		case parsed.Event != nil:
 			events = append(events, *parsed.Event)
-		} else if err := json.Unmarshal([]byte(line[len(`{"result":`):len(line)-2]), &result); err != nil {
+		case parsed.Sample != nil:
+			err = json.Unmarshal(parsed.Sample, &sample)
+		default:
+			err = json.Unmarshal(parsed.Result, &result)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	if name := sample.IdentificationDocument.BirthName; name.Value != "Gabler" || name.Status != "match" {
+		t.Errorf("sample: %+v", sample)
+	}
+	if r := result.Results; r.Finals < 1 || r.Results != r.Finals || r.Intact < 5 || r.Found != r.Fields || len(r.Wrong) > 0 {
+		t.Errorf("results: %+v", r)
 	}
 	if got.code != exitDone || !result.Verified || result.Events != len(events) || len(events) < 3 {
 		t.Errorf("exit %d, %d events, result %+v", got.code, len(events), result)

@@ -62,6 +62,9 @@ type hooks struct {
 	// tamper changes the evidence that the demo is judged by, to prove that the
 	// verdict can be another.
 	tamper func(context.Context, *audit.Evidence) error
+	// results sees, and may change, what the demo's consumer saw of results before it
+	// is judged, for the same purpose.
+	results func(*demoResults)
 	// settle shortens the demo's wait for what does not come.
 	settle time.Duration
 	// faultPauses are the publisher's, which take two hours.

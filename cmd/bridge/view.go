@@ -61,9 +61,11 @@ API with %d accounts, and the roles webhook, poll and process.
 
   POSTIDENT (simulated) --webhooks, lists--> inbox --look at the case--> %s
 
-%d cases, seed %d. Every line is one event on the topic %s.
+%s publishes results, too, on %s, and keeps binary records
+in %s, while the demo lasts. Its first case is the guide's own
+sample (7.4.1). %d more cases, seed %d. Every line is one event on %s.
 
-`+columns, len(d.accounts), d.names.Status, d.flags.cases, d.flags.seed, d.names.Status,
+`+columns, len(d.accounts), d.names.Status, d.results.account, d.names.Result, d.store, d.flags.cases, d.flags.seed, d.names.Status,
 		"TIME", "METHOD", "CLASS", "TYPE", "STATUS", "CODES", "SEQ", "SEEN BY", "CASE")
 }
 
@@ -158,12 +160,29 @@ func (v *view) paint(colour, text string) string {
 	return colour + body + reset + text[len(body):]
 }
 
-// end prints how many events there were of which kind, and the verdict last.
-func (v *view) end(verdict *audit.Verdict) error {
+// sample prints the result of the guide's sample.
+func (v *view) sample(b *strings.Builder, r *schemas.IdentificationResult) {
+	title := fmt.Sprintf("The result of case %s, the guide's own sample: what its status event does not say", r.CaseID)
+	b.WriteString("\n" + v.paint(bold, title) + "\n")
+	writeResult(b, r, func(name string) string { return v.paint(cyan, name) })
+}
+
+// end prints the result of the guide's sample, how many events there were of which
+// kind, and the verdict last.
+func (v *view) end(verdict *audit.Verdict, results *resultVerdict) error {
 	if v.asJSON {
-		return v.line(map[string]any{"result": shownResult(verdict)})
+		if results.sample != nil {
+			sample := resultField{parts: resultFields(results.sample)}
+			if err := v.line(map[string]any{"sample": sample.json()}); err != nil {
+				return err
+			}
+		}
+		return v.line(map[string]any{"result": shownResult(verdict, results)})
 	}
 	var b strings.Builder
+	if results.sample != nil {
+		v.sample(&b, results.sample)
+	}
 	types := []schemas.StatusType{
 		schemas.StatusTypeNotification, schemas.StatusTypePreliminary, schemas.StatusTypeFinal,
 		schemas.StatusTypeCancelled, schemas.StatusTypeProgress,
@@ -191,9 +210,14 @@ func (v *view) end(verdict *audit.Verdict) error {
 	fmt.Fprintf(&b, "\n%d changes were found by sweeps of the API's lists: their webhooks were lost on purpose, or came\n"+
 		"later, or the API sends none, as for a case that closes by itself (method none).\n\n", v.swept)
 	v.mu.Unlock()
-	if err := verdict.Err(); err != nil {
+	b.WriteString(results.lines())
+	switch err := verdict.Err(); {
+	case err != nil:
 		b.WriteString(v.paint(red, err.Error()+"\n"))
-	} else {
+	case len(results.Wrong) > 0:
+		b.WriteString(verdict.String() + "\n")
+		b.WriteString(v.paint(red, fmt.Sprintf("not verified: %d findings about results and records\n", len(results.Wrong))))
+	default:
 		b.WriteString(v.paint(green, verdict.String()+"\n"))
 	}
 	return v.print(b.String())
@@ -209,13 +233,13 @@ type shownFinding struct {
 	Detail   string `json:"detail"`
 }
 
-func shownResult(r *audit.Verdict) map[string]any {
+func shownResult(r *audit.Verdict, results *resultVerdict) map[string]any {
 	findings := make([]shownFinding, len(r.Findings))
 	for i, f := range r.Findings {
 		findings[i] = shownFinding{f.Kind.String(), f.ClientID, f.CaseID, f.Where, f.Sequence, f.Detail}
 	}
 	return map[string]any{
-		"verified": r.Clean(), "summary": r.String(), "changes": r.Changes, "events": r.Events,
+		"verified": r.Clean() && len(results.Wrong) == 0, "results": results, "summary": r.String(), "changes": r.Changes, "events": r.Events,
 		"lost": r.Count(audit.Lost), "doubled": r.Count(audit.Doubled), "outOfOrder": r.Count(audit.OutOfOrder),
 		"superseded": r.Superseded, "unseen": r.Unseen, "findings": findings,
 	}
@@ -227,6 +251,8 @@ func (v *view) attach(d *demo) error {
 	places := []struct{ what, how string }{
 		{"events", fmt.Sprintf(`kcat -C -b %s -t %s -X isolation.level=read_committed -f '%%k %%h\n'`, d.seeds[0], d.names.Status)},
 		{"triggers", fmt.Sprintf(`kcat -C -b %s -t %s -f '%%T %%p %%k\n'`, d.seeds[0], d.names.Inbox)},
+		{"results", fmt.Sprintf(`kcat -C -b %s -t %s -X isolation.level=read_committed -f '%%k %%S bytes %%h\n'`, d.seeds[0], d.names.Result)},
+		{"records", d.store},
 		{"readiness", "http://" + d.where.Admin + "/readyz"},
 		{"metrics", "http://" + d.where.Admin + "/metrics"},
 		{"simulator", "http://" + d.simAddr + "/sim/v1/status"},
