@@ -14,14 +14,17 @@ import (
 func (e *Env) Bridge(ctx context.Context) (string, error) { return e.build(ctx, "cmd/bridge") }
 
 // ApplyTopics creates the bridge's topics under Prefix as an operator does, with
-// `bridge topics apply`: as many replicas as the cluster has brokers.
-func (e *Env) ApplyTopics(ctx context.Context, kafka *testbed.Kafka, partitions int) error {
+// `bridge topics apply`: as many replicas as the cluster has brokers. Flags are more
+// of its flags.
+func (e *Env) ApplyTopics(ctx context.Context, kafka *testbed.Kafka, partitions int, flags ...string) error {
 	binary, err := e.Bridge(ctx)
 	if err != nil {
 		return err
 	}
-	apply := exec.CommandContext(ctx, binary, "topics", "apply",
-		"--partitions", strconv.Itoa(partitions), "--replication", strconv.Itoa(len(kafka.Seeds())))
+	apply := exec.CommandContext(ctx, binary, append([]string{
+		"topics", "apply",
+		"--partitions", strconv.Itoa(partitions), "--replication", strconv.Itoa(len(kafka.Seeds())),
+	}, flags...)...)
 	apply.Env = e.kafkaVariables(kafka)
 	if out, err := apply.CombinedOutput(); err != nil {
 		return fmt.Errorf("apply topics: %w: %s", err, strings.TrimSpace(string(out)))

@@ -12,6 +12,7 @@ func Figures() []Figure {
 		backlogFigure(),
 		latencyFigure(),
 		idleFigure(),
+		recordsFigure(),
 		restoreFigure(),
 		restoreLargeFigure(),
 		latency3Figure(),
