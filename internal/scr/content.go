@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,25 +32,39 @@ type RecordContent struct {
 }
 
 // Open reads the content from its beginning, decoded. It can be called any number
-// of times, also at the same time, as long as the content is valid. A read fails
-// with a *ContentError where the text is not base64 (RFC 4648, 4; line breaks are
-// taken).
-func (r RecordContent) Open() io.Reader {
-	return &contentReader{text: r.text, rest: r.text.quoted, record: shownID(r.Record.ID)}
-}
+// of times, also at the same time, as long as the content is valid. The first read
+// decodes all of it to where its text stands; it fails with a *ContentError where the
+// text is not base64 (RFC 4648, 4; line breaks are taken), and so does each other.
+func (r RecordContent) Open() io.Reader { return &contentReader{text: r.text} }
 
 // contentText is what the readers of a content share.
 type contentText struct {
-	quoted  []byte // between the quotes
-	escaped bool
-	closed  atomic.Bool
+	record string // its id, fit for an error
+	closed atomic.Bool
+
+	decode sync.Once
+	bytes  []byte // the text between the quotes; what it stands for, once decoded
+	err    error  // set by decode
 }
 
 // close makes all readers fail.
 func (t *contentText) close() { t.closed.Store(true) }
 
-func newContentText(quoted []byte) *contentText {
-	return &contentText{quoted: quoted, escaped: bytes.IndexByte(quoted, '\\') >= 0}
+func newContentText(quoted []byte, record string) *contentText {
+	return &contentText{record: record, bytes: quoted}
+}
+
+// content gives what the text stands for.
+func (t *contentText) content() ([]byte, error) {
+	t.decode.Do(func() {
+		text := unescapeInPlace(t.bytes)
+		n, ok := ofContent.whole(text, text)
+		if !ok {
+			t.err = &ContentError{RecordID: t.record, Err: errNoBase64}
+		}
+		t.bytes = text[:n]
+	})
+	return t.bytes, t.err
 }
 
 // ContentError says that the content of one record cannot be had: it is not base64.
@@ -78,99 +93,54 @@ func shownID(id string) string {
 	return ""
 }
 
-const (
-	quantum    = 4       // characters that stand for three bytes
-	textBlock  = 8 << 10 // characters that are unescaped at a time
-	shortBlock = 3
-)
+// quantum are the characters that stand for three bytes.
+const quantum = 4
 
-// contentReader decodes a content straight into the caller's buffer, without one of
-// its own unless the text has escapes.
+// contentReader reads a decoded content.
 type contentReader struct {
-	text   *contentText
-	rest   []byte // of the text
-	plain  []byte // unescaped
-	used   int    // of plain, decoded
-	left   []byte // decoded, not read yet
-	block  [shortBlock]byte
-	record string
-	err    error
+	text *contentText
+	at   int
 }
 
 // Read implements io.Reader.
 func (r *contentReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
 	if r.text.closed.Load() {
 		return 0, errClosed
 	}
-	if len(r.left) > 0 {
-		n := copy(p, r.left)
-		r.left = r.left[n:]
-		return n, nil
+	content, err := r.text.content()
+	if err != nil {
+		return 0, err
 	}
-	if r.err != nil {
-		return 0, r.err
+	if r.at == len(content) {
+		return 0, io.EOF
 	}
-	if len(p) < shortBlock {
-		n, err := r.decode(r.block[:])
-		if err != nil {
-			return 0, err
-		}
-		r.left = r.block[:n]
-		return r.Read(p)
-	}
-	return r.decode(p)
-}
-
-// decode decodes as many whole quanta as p takes, at least one.
-func (r *contentReader) decode(p []byte) (int, error) {
-	text, last := r.next(len(p) / shortBlock * quantum)
-	if len(text) == 0 {
-		r.err = io.EOF
-		return 0, r.err
-	}
-	n, err := base64.StdEncoding.Decode(p, text)
-	padded := text[len(text)-1] == '='
-	if err != nil || padded && !last {
-		r.err = &ContentError{RecordID: r.record, Err: errNoBase64}
-		return 0, r.err
-	}
+	n := copy(p, content[r.at:])
+	r.at += n
 	return n, nil
 }
 
-// next gives up to size characters of base64, a multiple of a quantum, and whether
-// they are the last.
-func (r *contentReader) next(size int) (text []byte, last bool) {
-	if !r.text.escaped {
-		n := min(size, len(r.rest))
-		text, r.rest = r.rest[:n], r.rest[n:]
-		return text, len(r.rest) == 0
+// unescapeInPlace gives the text without escapes and line breaks, where it stands:
+// none is longer than its escape.
+func unescapeInPlace(text []byte) []byte {
+	n := bytes.IndexByte(text, '\\')
+	if n < 0 {
+		return text
 	}
-	r.plain = append(r.plain[:0], r.plain[r.used:]...)
-	size = min(size, textBlock)
-	for len(r.plain) <= size && len(r.rest) > 0 { // one more, to know the last
-		r.unescape()
+	for rest := text[n:]; len(rest) > 0; {
+		size := bytes.IndexByte(rest, '\\')
+		switch {
+		case size == 0:
+			size = escapeLen(rest)
+			n += copy(text[n:], unescaped(rest[:size]))
+		case size < 0:
+			size = len(rest)
+			fallthrough
+		default:
+			n += copy(text[n:], rest[:size])
+		}
+		rest = rest[size:]
 	}
-	r.used = min(size, len(r.plain))
-	return r.plain[:r.used], r.used == len(r.plain)
-}
-
-// unescape takes the next piece of the text, without line breaks.
-func (r *contentReader) unescape() {
-	n := min(textBlock, len(r.rest))
-	switch at := bytes.IndexByte(r.rest[:n], '\\'); {
-	case at > 0:
-		n = at
-		fallthrough
-	case at < 0:
-		r.plain = append(r.plain, r.rest[:n]...)
-	default:
-		n = escapeLen(r.rest)
-		r.plain = append(r.plain, unescaped(r.rest[:n])...)
-	}
-	r.rest = r.rest[n:]
+	return text[:n]
 }
 
 // unescaped is what an escape stands for, nothing for a line break.
@@ -216,7 +186,7 @@ func (d *resultDecoder) allowedContents() []RecordContent {
 		quoted := f.raw[1 : len(f.raw)-1]
 		given = append(given, RecordContent{
 			CaseID: c.CaseID, CaseCreated: c.Status.Created, Method: i.Method, Created: i.Created, Record: f.record,
-			MaxSize: int64(base64.StdEncoding.DecodedLen(len(quoted))), text: newContentText(quoted),
+			MaxSize: int64(base64.StdEncoding.DecodedLen(len(quoted))), text: newContentText(quoted, shownID(f.record.ID)),
 		})
 	}
 	return given

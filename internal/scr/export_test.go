@@ -31,6 +31,9 @@ var (
 	AnyCase   = anyCase
 	ParseList = parseList
 
+	DecodeContent = ofContent.whole
+	DecodeJWEText = ofJWEText.whole
+
 	UnknownFields = unknownFields
 	// RestOfAnswer is what is left of an answer to be decoded.
 	RestOfAnswer = func(body []byte) ([]byte, error) {

@@ -11,8 +11,8 @@ import (
 // a field that the class or the method does not allow never gets into the result.
 //
 // The second value is the content of the records that may be had and was asked
-// for, in the order of the answer, as it stands in body, which must not change as
-// long as it is used.
+// for, in the order of the answer. It is in body, which must not change as long as it
+// is used, and is decoded there: who reads it has no more use for body.
 //
 // Two spellings of a field, and two looks at one identification, fill each other:
 // what the preferred spelling or the further look has stays, and what differs from
