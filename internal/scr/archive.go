@@ -1,7 +1,6 @@
 package scr
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,10 +40,11 @@ func (c *Client) Archive(ctx context.Context, caseIDs []string) ([]string, error
 	// A crash here, or an error: the request may have been carried out. Whoever
 	// asks again harms nothing, and is told nothing of those that are archived.
 	r := request{route: c.archiveRoute, target: target, header: c.header, body: body, limits: c.many, ownRight: true}
-	a, err := c.do(ctx, span, r, new(bytes.Buffer))
+	var answer wholeBody
+	_, err = c.do(ctx, span, r, &answer)
 	if err == nil {
 		var archived []string
-		if archived, err = c.archived(a.body, caseIDs); err == nil {
+		if archived, err = c.archived(answer.Bytes(), caseIDs); err == nil {
 			return archived, nil
 		}
 		err = answered(err)

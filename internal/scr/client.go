@@ -1,7 +1,6 @@
 package scr
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -31,6 +30,7 @@ type Client struct {
 	allowRSA15 bool
 	single     limits
 	many       limits // of lists, and of what is about many cases
+	buffers    *Buffers
 	whole      limits // of results with the content of records
 	now        func() time.Time
 	lock       lock
@@ -64,6 +64,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		single:     limits{cmp.Or(cfg.MaxBodyBytes, DefaultMaxBodyBytes), cmp.Or(cfg.Timeout, DefaultTimeout)},
 		many:       limits{cmp.Or(cfg.MaxListBytes, DefaultMaxListBytes), cmp.Or(cfg.ListTimeout, DefaultListTimeout)},
 		whole:      limits{cmp.Or(cfg.MaxResultBytes, DefaultMaxResultBytes), cmp.Or(cfg.ResultTimeout, DefaultResultTimeout)},
+		buffers:    cmp.Or(cfg.Buffers, NewBuffers()),
 		now:        cfg.Now,
 		lock:       lock{pause: cmp.Or(cfg.LockFor, DefaultLockFor)},
 
@@ -122,12 +123,12 @@ func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
 	defer span.End()
 	r := request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.single}
-	a, err := c.do(ctx, span, r, new(bytes.Buffer))
-	if err != nil {
+	var answer wholeBody
+	if _, err := c.do(ctx, span, r, &answer); err != nil {
 		endWith(span, err)
 		return Case{}, err
 	}
-	found, err := c.decode(ctx, a.body, caseID)
+	found, err := c.decode(ctx, answer.Bytes(), caseID)
 	if err != nil {
 		endWith(span, err)
 		return Case{}, err

@@ -110,6 +110,9 @@ type ClientConfig struct {
 	// content of records. Zero means DefaultMaxResultBytes and DefaultResultTimeout.
 	MaxResultBytes int64
 	ResultTimeout  time.Duration
+	// Buffers are what results with the content of records are read into. Clients may
+	// share them; nil means that the client has its own.
+	Buffers *Buffers
 	// LockFor is how long the client sends nothing once its credentials were
 	// refused: meanwhile every call ends at once with an *UnauthorisedError. Then
 	// one request goes out at a time, at most one in that time, until one is

@@ -45,15 +45,14 @@ func (r request) refusal(err error) error {
 type answer struct {
 	status int // 0: none came
 	header http.Header
-	body   []byte // of a 200
 	sent   time.Time
 	came   time.Time // the header, before the body
 }
 
 // do sends a request, unless the account is locked, and gives its answer if that
-// is a 200. Whatever else comes is an error of one of the four kinds, or the error
-// of ctx. The body is in buf, which must not be used otherwise as long as it is.
-func (c *Client) do(ctx context.Context, span trace.Span, r request, buf *bytes.Buffer) (answer, error) {
+// is a 200, whose body is taken by to. Whatever else comes is an error of one of the
+// four kinds, or the error of ctx.
+func (c *Client) do(ctx context.Context, span trace.Span, r request, to taker) (answer, error) {
 	if ctx.Err() != nil {
 		return answer{}, exchangeError(ctx, 0, ctx.Err())
 	}
@@ -62,7 +61,7 @@ func (c *Client) do(ctx context.Context, span trace.Span, r request, buf *bytes.
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := c.exchange(ctx, r, buf)
+	a, err := c.exchange(ctx, r, to)
 	end := c.now()
 	c.lock.leave(end, probe, r.refusal(err))
 	c.telemetry.record(ctx, span, r.route, a.status, err, end.Sub(start))
@@ -70,7 +69,7 @@ func (c *Client) do(ctx context.Context, span trace.Span, r request, buf *bytes.
 }
 
 // exchange does one request.
-func (c *Client) exchange(ctx context.Context, r request, buf *bytes.Buffer) (answer, error) {
+func (c *Client) exchange(ctx context.Context, r request, to taker) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, r.limits.timeout)
 	defer cancel()
 	var body io.Reader = http.NoBody
@@ -95,8 +94,7 @@ func (c *Client) exchange(ctx context.Context, r request, buf *bytes.Buffer) (an
 	if res.StatusCode != http.StatusOK {
 		return a, r.route.statusError(res, a.came)
 	}
-	a.body, err = readBody(res, r.limits.bytes, buf)
-	if err != nil {
+	if err := to.take(res, r.limits.bytes); err != nil {
 		if _, ok := errors.AsType[*RejectedError](err); ok {
 			return a, err
 		}
@@ -105,26 +103,84 @@ func (c *Client) exchange(ctx context.Context, r request, buf *bytes.Buffer) (an
 	return a, nil
 }
 
-// readBody reads at most limit bytes into buf, after any transport encoding.
-func readBody(res *http.Response, limit int64, buf *bytes.Buffer) ([]byte, error) {
+// taker takes the body of a 200.
+type taker interface {
+	// take reads a body of limit bytes at most, after any transport encoding. One that
+	// is larger is a *RejectedError; any other error is that of reading.
+	take(res *http.Response, limit int64) error
+}
+
+// wholeBody keeps a body as it is.
+type wholeBody struct{ bytes.Buffer }
+
+func (b *wholeBody) take(res *http.Response, limit int64) error {
 	tooLarge := &RejectedError{Reason: RejectedTooLarge, Status: res.StatusCode}
 	if res.ContentLength > limit {
-		return nil, tooLarge
+		return tooLarge
 	}
-	buf.Reset()
+	b.Reset()
 	body := io.LimitReader(res.Body, limit+1)
 	if res.ContentLength > 0 {
-		buf.Grow(int(res.ContentLength) + bytes.MinRead) // else ReadFrom doubles it to find the end
-		if _, err := buf.ReadFrom(body); err != nil {
-			return nil, err
+		b.Grow(int(res.ContentLength) + bytes.MinRead) // else ReadFrom doubles it to find the end
+		if _, err := b.ReadFrom(body); err != nil {
+			return err
 		}
-	} else if err := readPieces(body, buf); err != nil {
-		return nil, err
+	} else if err := readPieces(body, &b.Buffer); err != nil {
+		return err
 	}
-	if int64(buf.Len()) > limit {
-		return nil, tooLarge
+	if int64(b.Len()) > limit {
+		return tooLarge
 	}
-	return buf.Bytes(), nil
+	return nil
+}
+
+// readPieces reads a body of unknown length into what room buf has, and goes on in
+// pieces. A buffer that grows by itself holds what it has two or three times; this
+// one, twice.
+func readPieces(body io.Reader, buf *bytes.Buffer) error {
+	const piece = 1 << 20
+	room := buf.AvailableBuffer()
+	n, err := fill(body, room[:cap(room)])
+	buf.Write(room[:n])
+	if err == io.EOF { //nolint:errorlint // what wraps it is a body that was cut
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var pieces [][]byte
+	total := 0
+	for {
+		p := make([]byte, min(piece, max(buf.Len()+total, bytes.MinRead))) // a small answer takes little
+		n, err := fill(body, p)
+		pieces = append(pieces, p[:n])
+		total += n
+		if err == io.EOF { //nolint:errorlint // what wraps it is a body that was cut
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	buf.Grow(total)
+	for _, p := range pieces {
+		buf.Write(p)
+	}
+	return nil
+}
+
+// fill is io.ReadFull, but gives the reader's own error: a body that was cut ends
+// with io.ErrUnexpectedEOF.
+func fill(r io.Reader, p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		more, err := r.Read(p[n:])
+		n += more
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // drain reads what little is left of a body, so that its connection can serve

@@ -2,16 +2,33 @@ package scr
 
 import (
 	"crypto"
+	"errors"
 	"reflect"
+	"slices"
 )
 
 // Inner parts that the external tests look at.
 var (
-	Decrypt      = decrypt
-	DecryptLarge = decryptLarge
-	RetryAfter   = retryAfter
-	StatusJSON   = statusModelJSON
-	ParseModel   = parseStatusModel
+	Decrypt = decrypt
+	// DecryptIncoming opens a body that comes in pieces of a size, its length known or
+	// not.
+	DecryptIncoming = func(body []byte, key *Key, allowRSA15 bool, limit int64, size int, known bool) ([]byte, error) {
+		in := newIncoming(key, allowRSA15, nil)
+		if known {
+			in.length = len(body)
+		}
+		for piece := range slices.Chunk(body, max(size, 1)) {
+			in.write(piece)
+		}
+		plain, err := in.open(limit)
+		if errors.Is(err, errNotHere) {
+			return decrypt(trimSpace(in.whole()), key, allowRSA15, limit)
+		}
+		return plain, err
+	}
+	RetryAfter = retryAfter
+	StatusJSON = statusModelJSON
+	ParseModel = parseStatusModel
 
 	PlainWebhook = plainWebhook
 	AnyWebhook   = anyWebhook

@@ -1,7 +1,6 @@
 package scr
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -60,7 +59,7 @@ const maxListed = 1000
 
 // listBodies are the buffers of list answers, which are megabytes: those in use at
 // a time are reused, and the garbage collector takes what is not.
-var listBodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var listBodies = sync.Pool{New: func() any { return new(wholeBody) }}
 
 // Cases asks for a list of cases once, with all identifications unless the scope
 // is primary (guide 7.5), and calls each for every entry of the answer, in its
@@ -79,19 +78,20 @@ func (c *Client) Cases(ctx context.Context, f Filter, each func(Listed)) (Page, 
 	target := c.casesURL + c.suffix + "?" + f.query()
 	ctx, span := c.telemetry.start(ctx, c.listRoute, target)
 	defer span.End()
-	buf, ok := listBodies.Get().(*bytes.Buffer)
+	body, ok := listBodies.Get().(*wholeBody)
 	if !ok {
-		buf = new(bytes.Buffer)
+		body = new(wholeBody)
 	}
-	defer listBodies.Put(buf)
+	defer listBodies.Put(body)
 	r := request{route: c.listRoute, target: target, header: c.readHeader, limits: c.many}
-	a, err := c.do(ctx, span, r, buf)
-	page := Page{Bytes: len(a.body), Sent: a.sent, Skew: a.skew()}
+	a, err := c.do(ctx, span, r, body)
+	page := Page{Sent: a.sent, Skew: a.skew()}
 	if err != nil {
 		endWith(span, err)
 		return page, err
 	}
-	plain, err := c.open(a.body, c.many.bytes)
+	page.Bytes = body.Len()
+	plain, err := c.open(body.Bytes(), c.many.bytes)
 	if err == nil {
 		var unknown []string
 		page.Entries, unknown, err = parseList(plain, each)

@@ -21,7 +21,7 @@ var (
 )
 
 // What go-jose encrypts is opened, of every length around the blocks.
-func TestDecryptLargeOpensWhatGoJoseMakes(t *testing.T) {
+func TestIncomingOpensWhatGoJoseMakes(t *testing.T) {
 	t.Parallel()
 	for _, alg := range largeAlgorithms {
 		for _, enc := range largeEncryptions {
@@ -30,9 +30,11 @@ func TestDecryptLargeOpensWhatGoJoseMakes(t *testing.T) {
 				for _, size := range []int{0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 12_287, 12_288, 12_289, 100_000} {
 					plain := bytes.Repeat([]byte("äb{"), size/4+1)[:size]
 					body := encrypt(t, scr.PublicOf(sharedKey()), alg, enc, noZip, plain)
-					got, err := scr.DecryptLarge(body, sharedKey(), false, 1<<20)
-					if err != nil || !bytes.Equal(got, plain) {
-						t.Fatalf("%d bytes: got %d, %v", size, len(got), err)
+					for _, piece := range []int{1, 2, 3, 5, 1000, len(body)} {
+						got, err := scr.DecryptIncoming(body, sharedKey(), false, 1<<20, piece, piece%2 == 0)
+						if err != nil || !bytes.Equal(got, plain) {
+							t.Fatalf("%d bytes in pieces of %d: got %d, %v", size, piece, len(got), err)
+						}
 					}
 				}
 			})
@@ -41,16 +43,16 @@ func TestDecryptLargeOpensWhatGoJoseMakes(t *testing.T) {
 }
 
 // What is left to go-jose is opened, or refused, as it does.
-func TestDecryptLargeLeavesTheRestToGoJose(t *testing.T) {
+func TestIncomingLeavesTheRestToGoJose(t *testing.T) {
 	t.Parallel()
 	public := scr.PublicOf(sharedKey())
 	plain := []byte(strings.Repeat("plain", 100))
 	zipped := encrypt(t, public, jose.RSA_OAEP_256, jose.A256GCM, jose.DEFLATE, plain)
-	if got, err := scr.DecryptLarge(zipped, sharedKey(), false, 1<<20); err != nil || !bytes.Equal(got, plain) {
+	if got, err := scr.DecryptIncoming(zipped, sharedKey(), false, 1<<20, 1000, true); err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("compressed: %d bytes, %v", len(got), err)
 	}
 	old := encrypt(t, public, jose.RSA1_5, jose.A256GCM, noZip, plain)
-	if got, err := scr.DecryptLarge(bytes.Clone(old), sharedKey(), true, 1<<20); err != nil || !bytes.Equal(got, plain) {
+	if got, err := scr.DecryptIncoming(bytes.Clone(old), sharedKey(), true, 1<<20, 1000, true); err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("RSA1_5, allowed: %d bytes, %v", len(got), err)
 	}
 	tests := map[string]struct {
@@ -68,7 +70,7 @@ func TestDecryptLargeLeavesTheRestToGoJose(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, err := scr.DecryptLarge(tt.body, sharedKey(), false, 1000)
+			plain, err := scr.DecryptIncoming(tt.body, sharedKey(), false, 1000, 1000, true)
 			rejected, ok := errors.AsType[*scr.RejectedError](err)
 			if !ok || rejected.Reason != tt.reason || plain != nil {
 				t.Errorf("%d bytes, %v", len(plain), err)
@@ -78,7 +80,7 @@ func TestDecryptLargeLeavesTheRestToGoJose(t *testing.T) {
 }
 
 // A JWE in which one bit is other than it was does not open, wherever it is.
-func TestDecryptLargeFindsEveryChange(t *testing.T) {
+func TestIncomingFindsEveryChange(t *testing.T) {
 	t.Parallel()
 	plain := []byte("a plain text of more than one block of sixteen bytes")
 	for _, enc := range largeEncryptions {
@@ -97,13 +99,13 @@ func TestDecryptLargeFindsEveryChange(t *testing.T) {
 				changed[at] ^= 1 << (at % 8)
 				others := append([][]byte{}, parts...)
 				others[part] = base64.RawURLEncoding.AppendEncode(nil, changed)
-				if plain, err := scr.DecryptLarge(bytes.Join(others, []byte{'.'}), sharedKey(), false, 1000); err == nil {
+				if plain, err := scr.DecryptIncoming(bytes.Join(others, []byte{'.'}), sharedKey(), false, 1000, 1000, true); err == nil {
 					t.Fatalf("%s: part %d, byte %d: opened to %q", enc, part, at, plain)
 				}
 			}
 		}
 		for _, cut := range []int{1, 2, 4, 20, 40} {
-			if _, err := scr.DecryptLarge(bytes.Clone(body[:len(body)-cut]), sharedKey(), false, 1000); err == nil {
+			if _, err := scr.DecryptIncoming(bytes.Clone(body[:len(body)-cut]), sharedKey(), false, 1000, 1000, true); err == nil {
 				t.Fatalf("%s: %d characters less opened", enc, cut)
 			}
 		}
@@ -111,25 +113,25 @@ func TestDecryptLargeFindsEveryChange(t *testing.T) {
 }
 
 // Whatever comes, both ways of opening it agree.
-func FuzzDecryptLarge(f *testing.F) {
+func FuzzIncoming(f *testing.F) {
 	public := scr.PublicOf(sharedKey())
 	for _, alg := range largeAlgorithms {
 		for _, enc := range largeEncryptions {
 			body := encrypt(f, public, alg, enc, noZip, []byte(`{"caseId":"A"}`))
-			f.Add(body)
-			f.Add(body[:len(body)/2])
-			f.Add(reheader(body, `{"alg":"RSA-OAEP","enc":"A128GCM","zip":"DEF"}`))
-			f.Add(reheader(body, `{"alg":"RSA-OAEP","enc":"A128GCM","crit":[]}`))
+			f.Add(body, uint16(7))
+			f.Add(body[:len(body)/2], uint16(7))
+			f.Add(reheader(body, `{"alg":"RSA-OAEP","enc":"A128GCM","zip":"DEF"}`), uint16(7))
+			f.Add(reheader(body, `{"alg":"RSA-OAEP","enc":"A128GCM","crit":[]}`), uint16(7))
 		}
 	}
-	f.Add([]byte("eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMjU2R0NNIn0....."))
+	f.Add([]byte("eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMjU2R0NNIn0....."), uint16(7))
 	const limit = 1 << 16
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, body []byte, piece uint16) {
 		if bytes.ContainsAny(body, "\r\n") || longTag(body) {
 			return // go-jose takes line breaks, and a tag with more than belongs to it
 		}
 		want, wantErr := scr.Decrypt(bytes.Clone(body), sharedKey(), false, limit)
-		got, err := scr.DecryptLarge(bytes.Clone(body), sharedKey(), false, limit)
+		got, err := scr.DecryptIncoming(bytes.Clone(body), sharedKey(), false, limit, int(piece), piece%2 == 0)
 		if (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) {
 			t.Fatalf("%q, %v; go-jose has %q, %v", got, err, want, wantErr)
 		}
