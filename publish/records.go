@@ -1,11 +1,13 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"postident-bridge/internal/claim"
@@ -140,13 +142,17 @@ func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
 	}
 	r.readAt = w.p.cfg.Now()
 	references := make(map[recordKey]schemas.RecordReference)
-	var storing error
+	var mu sync.Mutex // guards references and storing: several contents may come at a time
+	var storing error // the first
 	// Crash point "read records": the position has not moved, or the slot is as it
 	// was; the case is looked at again.
 	full, err := a.ReadResult(ctx, caseOf(r.key), true, func(ctx context.Context, c scr.RecordContent) error {
 		key := recordKey{method: c.Method, created: c.Created.UnixMilli(), record: c.Record}
-		references[key], storing = w.store(ctx, a, c)
-		return storing
+		reference, err := w.store(ctx, a, c)
+		mu.Lock()
+		defer mu.Unlock()
+		references[key], storing = reference, cmp.Or(storing, err)
+		return err
 	})
 	if storing != nil {
 		err = nil // the API did what it was asked for

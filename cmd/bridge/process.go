@@ -151,10 +151,11 @@ func (s *settings) pollerConfig(kafka []kgo.Opt, clients []*scr.Client, tel *tel
 // newClients makes the clients of the accounts, in their order.
 func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 	keys := make(map[int]*scr.Key)
+	buffers := scr.NewBuffers()
 	clients := make([]*scr.Client, len(s.Accounts))
 	for i, a := range s.Accounts {
 		var err error
-		if clients[i], err = a.newClient(s.SCR, keys, tel); err != nil {
+		if clients[i], err = a.newClient(s.SCR, keys, buffers, tel); err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.ClientID, err)
 		}
 	}
@@ -162,8 +163,9 @@ func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 }
 
 // newClient makes the account's client of the API. Accounts with keys of one
-// size share a pair: it is the process's, made now, and never stored.
-func (a accountSettings) newClient(api scrSettings, keys map[int]*scr.Key, tel *telemetry) (*scr.Client, error) {
+// size share a pair: it is the process's, made now, and never stored. All share the
+// buffers.
+func (a accountSettings) newClient(api scrSettings, keys map[int]*scr.Key, buffers *scr.Buffers, tel *telemetry) (*scr.Client, error) {
 	var key *scr.Key
 	if a.DataPassword != "" {
 		if keys[a.RSABits] == nil {
@@ -185,6 +187,7 @@ func (a accountSettings) newClient(api scrSettings, keys map[int]*scr.Key, tel *
 		Scope:          scr.Scope(a.Scope),
 		Encryption:     scr.Encryption(a.Encryption),
 		Key:            key,
+		Buffers:        buffers,
 		MaxResultBytes: int64(api.ResultMaxMiB) << 20,
 		ResultTimeout:  api.ResultTimeout,
 		AllowRSA15:     a.AllowRSA15,

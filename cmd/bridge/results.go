@@ -16,6 +16,10 @@ const (
 	unknownKept = "keep"
 )
 
+// uploadsAtOnce are the records of a case that are on their way to the store at a
+// time: while one waits for the store, the next is digested.
+const uploadsAtOnce = 4
+
 // openRecords opens the store of binary records, nil where no account wants any. It
 // asks nobody yet: who reads the records finds out whether it is there.
 func (s *settings) openRecords(ctx context.Context) (*claim.Store, error) {
@@ -41,7 +45,9 @@ func (a accountSettings) publishResults(to *publish.Account, client *scr.Client,
 	if !to.Results && to.Records == nil {
 		return
 	}
-	request := scr.ResultRequest{Class: scr.RegulatoryClass(a.RegulatoryClass), KeepUnknown: a.UnknownFields == unknownKept}
+	request := scr.ResultRequest{
+		Class: scr.RegulatoryClass(a.RegulatoryClass), KeepUnknown: a.UnknownFields == unknownKept, AtOnce: uploadsAtOnce,
+	}
 	to.ReadResult = func(ctx context.Context, caseID string, binary bool, store func(context.Context, scr.RecordContent) error) (scr.Result, error) {
 		r := request
 		r.Binary, r.PDF = binary, binary && a.Records == recordsAll

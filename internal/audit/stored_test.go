@@ -15,10 +15,7 @@ import (
 	"postident-bridge/schemas"
 )
 
-const (
-	resultTopic = "postident.result.v1"
-	storeRoot   = "s3://records/"
-)
+const storeRoot = "s3://records/"
 
 // stored is what a scene publishes beside status events.
 type stored struct {

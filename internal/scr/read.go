@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 )
 
 var (
@@ -12,13 +13,13 @@ var (
 )
 
 // Result reads one case with all that guide 8 has of it and the account may have
-// (guide 7.4.1), and hands the content of its records to each, one after the other,
-// in the order of the answer. A RecordContent is valid until each returns. Content
+// (guide 7.4.1), and hands the content of its records to each, AtOnce of them at a
+// time; it returns when each has returned from all. A RecordContent is valid until each returns. Content
 // that the class does not allow, or that was not asked for, is never handed out;
 // without Binary, each may be nil.
 //
-// The errors are those of Case, and the error of each as it is, with which the read
-// ends. Whoever wants the result in spite of content that could not be taken has to
+// The errors are those of Case, and the first error of each as it is, with which the
+// read ends, the context of the others too. Whoever wants the result in spite of content that could not be taken has to
 // return nil. A *ContentError comes from the reader, so it ends the read only if
 // each returns it.
 //
@@ -44,7 +45,7 @@ func (c *Client) Result(ctx context.Context, caseID string, r ResultRequest, eac
 	if err != nil {
 		return Result{}, err
 	}
-	if err := handOut(ctx, contents, each); err != nil {
+	if err := handOut(ctx, contents, max(r.AtOnce, 1), each); err != nil {
 		return Result{}, err
 	}
 	return found, nil
@@ -118,14 +119,46 @@ func (r ResultRequest) query() string {
 	return "?" + q.Encode()
 }
 
-// handOut calls each for every content. After it, a reader that was kept fails.
-func handOut(ctx context.Context, contents []RecordContent, each func(context.Context, RecordContent) error) error {
-	for _, content := range contents {
-		err := each(ctx, content)
-		content.text.close()
-		if err != nil {
-			return err
+// handOut calls each for every content, so many at a time. After it, a reader that
+// was kept fails.
+func handOut(ctx context.Context, contents []RecordContent, atOnce int, each func(context.Context, RecordContent) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error // guarded by mu
+		next  int   // guarded by mu
+	)
+	turn := func() (RecordContent, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if first != nil || next == len(contents) {
+			return RecordContent{}, false
 		}
+		next++
+		return contents[next-1], true
 	}
-	return nil
+	for range min(atOnce, len(contents)) {
+		wg.Go(func() {
+			for {
+				content, ok := turn()
+				if !ok {
+					return
+				}
+				err := each(ctx, content)
+				content.text.close()
+				if err != nil {
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+					end()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
 }

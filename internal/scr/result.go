@@ -371,6 +371,9 @@ type ResultRequest struct {
 	// PDF asks for the result PDF (includeResultPdf): its metadata, and with Binary its
 	// content.
 	PDF bool
+	// AtOnce is how many contents are handed out at a time. Zero means one, in the
+	// order of the answer.
+	AtOnce int
 	// KeepUnknown keeps the fields that no source knows instead of dropping them.
 	KeepUnknown bool
 	// MaxUnknown bounds them in bytes. Zero means DefaultMaxUnknown.
@@ -381,6 +384,8 @@ func (r ResultRequest) validate() error {
 	switch {
 	case classOf(r.Class) == 0:
 		return fmt.Errorf("class %q: not a regulatory class", r.Class)
+	case r.AtOnce < 0:
+		return fmt.Errorf("contents at once: negative")
 	case r.MaxUnknown < 0:
 		return fmt.Errorf("bound of unknown fields: negative")
 	default:
