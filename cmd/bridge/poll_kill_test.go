@@ -324,7 +324,11 @@ func (s *sweptWorld) checkCursors(t *testing.T) {
 	for _, a := range s.accounts {
 		c := all[schemas.LiveCursorKey(a.ClientID)]
 		if c.Sweeps == nil || c.Sweeps.ClosedUntil == nil || time.Since(*c.Sweeps.ClosedUntil) > time.Minute || c.Sweeps.OpenAt == nil {
-			t.Errorf("account %s: the cursor says %+v", a.ClientID, c)
+			var sweeps schemas.Sweeps
+			if c.Sweeps != nil {
+				sweeps = *c.Sweeps
+			}
+			t.Errorf("account %s: the cursor of %v says closed until %v, open at %v", a.ClientID, c.UpdatedAt, sweeps.ClosedUntil, sweeps.OpenAt)
 		}
 	}
 }
