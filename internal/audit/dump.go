@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,14 +20,18 @@ import (
 func topicsOf(prefix string) topics {
 	return topics{
 		inbox: prefix + "inbox", caseState: prefix + "case-state", status: prefix + "status.v1", deadLetter: prefix + "dead-letter",
-		result: prefix + "result.v1",
+		result: prefix + "result.v1", pollCursor: prefix + "poll-cursor",
 	}
 }
 
-type topics struct{ inbox, caseState, status, deadLetter, result string }
+type topics struct{ inbox, caseState, status, deadLetter, result, pollCursor string }
 
 // always are those that every bridge has.
 func (t topics) always() []string { return []string{t.inbox, t.caseState, t.status, t.deadLetter} }
+
+// maybe are those that some have: where results are published, where lists are
+// swept.
+func (t topics) maybe() []string { return []string{t.result, t.pollCursor} }
 
 // Dump is whole topics as they stood: every record with all that the broker
 // tells of it, aborted ones and the markers of transactions included.
@@ -66,7 +71,7 @@ type Record struct {
 }
 
 // TakeDump reads the topics of a bridge up to where they end when the call is
-// made; the result topic is in the dump if there is one. Whatever cannot be read in full is an error, never a shorter result.
+// made; those of results and of sweeps are in the dump if there are any. Whatever cannot be read in full is an error, never a shorter result.
 func TakeDump(ctx context.Context, opts []kgo.Opt, prefix string) (Dump, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -75,10 +80,10 @@ func TakeDump(ctx context.Context, opts []kgo.Opt, prefix string) (Dump, error) 
 	defer client.Close()
 	var d Dump
 	names := topicsOf(prefix)
-	for _, name := range append(names.always(), names.result) {
+	for _, name := range slices.Concat(names.always(), names.maybe()) {
 		t, err := dumpTopic(ctx, client, name)
-		if name == names.result && errors.Is(err, kerr.UnknownTopicOrPartition) {
-			continue // no account publishes results
+		if slices.Contains(names.maybe(), name) && errors.Is(err, kerr.UnknownTopicOrPartition) {
+			continue
 		}
 		if err != nil {
 			return Dump{}, fmt.Errorf("dump topic %s: %w", name, err)

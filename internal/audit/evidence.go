@@ -41,10 +41,10 @@ type about struct {
 	Prefix  string         `json:"prefix"`
 	Options Options        `json:"options"`
 	Schemas map[int]string `json:"schemas,omitempty"`
-	// What there is beside the files that always are.
-	Result    bool `json:"result,omitempty"`
-	Records   bool `json:"records,omitempty"`
-	Inventory bool `json:"inventory,omitempty"`
+	// What there is beside the topics and the files that always are.
+	Topics    []string `json:"topics,omitempty"`
+	Records   bool     `json:"records,omitempty"`
+	Inventory bool     `json:"inventory,omitempty"`
 }
 
 // marks is what fileMarks holds.
@@ -87,9 +87,11 @@ func (e *Evidence) Save(ctx context.Context, dir string) error {
 			return fmt.Errorf("write topic %s: %w", t.Name, err)
 		}
 	}
-	a := about{
-		Prefix: e.Prefix, Options: e.Options, Schemas: registered,
-		Result: e.Dump.topic(topicsOf(e.Prefix).result) != nil, Records: e.Records != nil, Inventory: e.Inventory != nil,
+	a := about{Prefix: e.Prefix, Options: e.Options, Schemas: registered, Records: e.Records != nil, Inventory: e.Inventory != nil}
+	for _, name := range topicsOf(e.Prefix).maybe() {
+		if e.Dump.topic(name) != nil {
+			a.Topics = append(a.Topics, name)
+		}
 	}
 	if a.Records {
 		err = writeLines(root, fileRecords, e.Records)
@@ -146,11 +148,10 @@ func LoadEvidence(dir string) (Evidence, error) {
 		return Evidence{}, err
 	}
 	e.Dump = &Dump{}
-	names := topicsOf(e.Prefix).always()
-	if a.Result {
-		names = append(names, topicsOf(e.Prefix).result)
-	}
-	for _, name := range names {
+	for _, name := range append(topicsOf(e.Prefix).always(), a.Topics...) {
+		if !slices.Contains(slices.Concat(topicsOf(e.Prefix).always(), topicsOf(e.Prefix).maybe()), name) {
+			return Evidence{}, fmt.Errorf("read %s: topic %q is none of a bridge", fileAbout, name)
+		}
 		t, err := readTopic(root, filepath.Join(dirTopics, name+topicSuffix))
 		if err != nil {
 			return Evidence{}, fmt.Errorf("read topic %s: %w", name, err)
