@@ -18,7 +18,7 @@ const (
 
 // uploadsAtOnce are the records of a case that are on their way to the store at a
 // time: while one waits for the store, the next is digested.
-const uploadsAtOnce = 4
+const uploadsAtOnce = 2
 
 // openRecords opens the store of binary records, nil where no account wants any. It
 // asks nobody yet: who reads the records finds out whether it is there.

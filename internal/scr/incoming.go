@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -251,6 +252,9 @@ type pieces struct {
 const (
 	piece      = 1 << 20 // the room of one; little of it stays free
 	roomForTag = 64      // keeps openGCM from copying
+	// muchGarbage is so much that it is collected at once: a collection that still
+	// finds the pieces in use lets the garbage grow to twice as much before the next.
+	muchGarbage = 16 << 20
 )
 
 // reserve makes room for so many bytes, before there are any.
@@ -289,6 +293,9 @@ func (p *pieces) join() []byte {
 			all = append(all, more...)
 		}
 		p.first, p.more = all, nil
+		if n >= muchGarbage {
+			runtime.GC()
+		}
 	}
 	return p.first
 }

@@ -487,3 +487,62 @@ func withoutPDF(c scr.Case) scr.Case {
 	}
 	return c
 }
+
+// As many contents are on their way as were asked for, and no more.
+func TestResultHandsOutSeveralContentsAtATime(t *testing.T) {
+	t.Parallel()
+	const atOnce = 3
+	client := newClient(t, withContents(t, `"QUJD"`, `"REVG"`, `"R0hJ"`, `"SktM"`, `"TU5P"`, `"UFFS"`))
+	request := wantAll
+	request.AtOnce = atOnce
+	var inside, calls atomic.Int32
+	arrived := make(chan struct{}, 6)
+	all := make(chan struct{})
+	go func() {
+		for range atOnce {
+			<-arrived
+		}
+		close(all)
+	}()
+	_, err := client.Result(t.Context(), "A", request, func(_ context.Context, c scr.RecordContent) error {
+		calls.Add(1)
+		if n := inside.Add(1); n > atOnce {
+			t.Errorf("%d at a time", n)
+		}
+		defer inside.Add(-1)
+		arrived <- struct{}{}
+		select {
+		case <-all: // never, if there were fewer
+		case <-t.Context().Done():
+			return t.Context().Err()
+		}
+		content, err := io.ReadAll(c.Open())
+		if len(content) != 3 {
+			t.Errorf("%q", content)
+		}
+		return err
+	})
+	if err != nil || calls.Load() != 6 || inside.Load() != 0 {
+		t.Errorf("%d calls, %d left, %v", calls.Load(), inside.Load(), err)
+	}
+}
+
+// The first error ends the read: those under way are told, and none is begun.
+func TestResultEndsAllWithTheFirstError(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, withContents(t, `"QUJD"`, `"REVG"`, `"R0hJ"`))
+	request := wantAll
+	request.AtOnce = 2
+	full := errors.New("store is full")
+	var calls atomic.Int32
+	_, err := client.Result(t.Context(), "A", request, func(ctx context.Context, _ scr.RecordContent) error {
+		if calls.Add(1) == 1 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return full
+	})
+	if !errors.Is(err, full) || calls.Load() != 2 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
+	}
+}
