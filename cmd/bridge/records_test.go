@@ -49,6 +49,11 @@ func checkedAndSwept(t *testing.T, g recordsGround) {
 	if clean.Named != len(objects) || clean.Kinds["intact"] != int64(len(objects)) || clean.Objects != int64(len(objects)) || clean.Young != 0 {
 		t.Fatalf("%d objects, %+v", len(objects), clean)
 	}
+	if len(g.env) == 0 { // in this process too, where the race detector sees it
+		if got := runMain(t, w.env, "records", "check"); got.code != exitDone || !strings.Contains(got.stdout, "\nintact   ") {
+			t.Errorf("in process: %v", got)
+		}
+	}
 	t.Run("orphans", func(t *testing.T) { w.orphansAreSwept(t, objects) })
 	t.Run("hidden", func(t *testing.T) { w.hiddenEventsKeepEverything(t, objects[0]) })
 	t.Run("objects", func(t *testing.T) { w.damageIsFound(t, objects) })

@@ -479,8 +479,18 @@ func verifies(t trial) {
 		if got, err := s.Verify(t.Context(), r); got != want || err != nil {
 			t.Errorf("%v, %v; want %v", got, err, want)
 		}
+		unread := want
+		if want == claim.WrongDigest && r == reference {
+			unread = claim.Intact // only who reads it can know
+		}
+		if got, err := s.Look(t.Context(), r); got != unread || err != nil {
+			t.Errorf("a look: %v, %v; want %v", got, err, unread)
+		}
 	}
 	verdict(reference, claim.Intact)
+	misnamed := reference
+	misnamed.SHA256 = digest(nil)
+	verdict(misnamed, claim.WrongDigest)
 	absent := reference
 	absent.SHA256 = digest(nil)
 	absent.Location = s.Location(nameOf(nil))
