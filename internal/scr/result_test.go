@@ -360,6 +360,29 @@ identifications.records.thumbnail  content 1
 	}
 }
 
+// Content that a fault spoiled, or that has words around it, is content.
+func TestParseResultKeepsNoContent(t *testing.T) {
+	t.Parallel()
+	content := strings.Repeat("QUJD", 200)
+	for name, text := range map[string]string{
+		"whole": content, "spoiled": content + "*" + content, "spoiled at its end": content + "*", "behind words": "a photo: " + content,
+		"with line breaks": content[:70] + `\n` + content + `\r\n`, "escaped": strings.Repeat(`ab\/d`, 150), "a data URL": "data:image/png;base64," + content[:500],
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _, err := scr.ParseResult([]byte(`{`+headJSON+`,"z":"`+text+`"}`), scr.ResultRequest{Class: scr.ClassStandard, KeepUnknown: true})
+			if err != nil || len(r.Unknown) != 0 || !strings.Contains(dropped(r), "z  content 1") {
+				t.Errorf("%d bytes are kept, dropped %s, %v", len(fmt.Sprint(r.Unknown)), dropped(r), err)
+			}
+		})
+	}
+	words := strings.Repeat(content[:400]+" ", 4)
+	r, _, err := scr.ParseResult([]byte(`{`+headJSON+`,"z":"`+words+`"}`), scr.ResultRequest{Class: scr.ClassStandard, KeepUnknown: true})
+	if err != nil || len(r.Unknown) != 1 {
+		t.Errorf("a long text in words: %d fields, %v", len(r.Unknown), err)
+	}
+}
+
 // A million unknown fields neither fill the memory nor the labels.
 func TestParseResultBoundsUnknownFields(t *testing.T) {
 	t.Parallel()

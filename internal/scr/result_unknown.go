@@ -158,25 +158,33 @@ func (c *copier) list(depth int) {
 // binary content. The longest identifier that is known has 64 characters.
 const minContent = 512
 
-// isContent reports whether a quoted JSON text is base64, of either alphabet, or a
-// data URL, however it is escaped.
+// isContent reports whether a quoted JSON text holds a run of that much base64, of
+// either alphabet, however it is escaped, or a data URL of that length. A run is
+// enough: content that was spoiled on its way, or has words before it, is content.
 func isContent(quoted []byte) bool {
 	b := quoted[1 : len(quoted)-1]
 	if len(b) < minContent {
 		return false
 	}
 	const marker = "base64,"
+	run, from := 0, 0
 	if at := bytes.Index(b[:minContent/2], []byte(marker)); at >= 0 {
-		b = b[at+len(marker):]
+		from = at + len(marker)
+		run = from
 	}
-	for i := 0; i < len(b); i++ {
+	for i := from; i < len(b); i++ {
 		switch c := b[i]; {
 		case isBase64URL(c), c == '+', c == '/', c == '=':
+			run++
 		case c == '\\' && i+1 < len(b) && (b[i+1] == '/' || b[i+1] == 'n' || b[i+1] == 'r'):
 			i++
+			run += 2
 		default:
-			return false
+			run = 0
+		}
+		if run >= minContent {
+			return true
 		}
 	}
-	return true
+	return false
 }
