@@ -166,11 +166,22 @@ func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
 	if err := errors.Join(err, storing); err != nil {
 		return r, err
 	}
-	if full.Case.Status.Modified.Before(r.answer.Status.Modified) {
+	if isStale(full.Case, r.answer) {
 		return r, errRecordsStale // it may not show the state that owes the records
 	}
 	r.full, r.answer, r.stored.references = &full, full.Case, references
 	return r, nil
+}
+
+// isStale says that an answer is older than another in any of its parts, each by its
+// own modified (facts C28).
+func isStale(answer, than scr.Case) bool {
+	return answer.Status.Modified.Before(than.Status.Modified) || slices.ContainsFunc(than.Identifications, func(id scr.Identification) bool {
+		i := slices.IndexFunc(answer.Identifications, func(o scr.Identification) bool {
+			return o.Method == id.Method && o.Created.Equal(id.Created)
+		})
+		return i < 0 || answer.Identifications[i].Modified.Before(id.Modified)
+	})
 }
 
 // store puts one record's content into the store.

@@ -288,6 +288,10 @@ func checkStore(t interface{ Fatalf(string, ...any) }, s *store) {
 
 var drawnText = rapid.OneOf(rapid.SampledFrom(knownTexts), rapid.SampledFrom([]string{"odd", "ohne Gewähr"}), rapid.String())
 
+var drawnPending = rapid.Custom(func(t *rapid.T) schemas.PendingRecords {
+	return schemas.PendingRecords{Sequence: rapid.Int64().Draw(t, "sequence"), Since: drawnTime.Draw(t, "since"), Attempts: rapid.Int64().Draw(t, "attempts")}
+})
+
 func drawState(t *rapid.T, clientID, caseID string) schemas.CaseState {
 	moment, code := rapid.Ptr(drawnTime, true), rapid.Ptr(rapid.OneOf(rapid.IntRange(0, 400), rapid.Int()), true)
 	s := schemas.CaseState{
@@ -302,7 +306,8 @@ func drawState(t *rapid.T, clientID, caseID string) schemas.CaseState {
 			Method: drawnText.Draw(t, "method"), Created: drawnTime.Draw(t, "created"), Modified: drawnTime.Draw(t, "modified"),
 			Status: drawnText.Draw(t, "status"), SubStatus: code.Draw(t, "sub"), SubStatusReason: code.Draw(t, "reason"),
 			IdentificationTime: moment.Draw(t, "time"), WasFinal: rapid.Bool().Draw(t, "final"),
-			Outputs: rapid.SliceOfN(rapid.SampledFrom(knownOutputs), 0, 3).Draw(t, "outputs"),
+			Outputs:        rapid.SliceOfN(rapid.SampledFrom(knownOutputs), 0, 3).Draw(t, "outputs"),
+			RecordsPending: rapid.Ptr(drawnPending, true).Draw(t, "pending"),
 		})
 	}
 	if rapid.Bool().Draw(t, "retry") {
