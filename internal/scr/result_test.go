@@ -251,6 +251,8 @@ primaryIdent.identificationStatus2  unknown 1
 		"size":                    {scr.ClassGwG, `,"orderData":{"customData":{"custom1":"` + long + `"}}`, "orderData.customData.custom1 CustomData.custom1 size 1\n"},
 		"size of a raw field":     {scr.ClassTKG, withVideo(`,"additionalDataVideo":{"identReviews":["`+strings.Repeat(long, 4)+`"]}`, ``), "primaryIdent.additionalDataVideo.identReviews AdditionalDataVideo.identReviews size 1\n"},
 		"content in a text":       {scr.ClassGwG, `,"orderData":{"customData":{"custom1":"` + content + `"}}`, "orderData.customData.custom1 CustomData.custom1 content 1\n"},
+		"damaged content":         {scr.ClassGwG, `,"orderData":{"customData":{"custom1":"` + content[:600] + `*` + content + `"}}`, "orderData.customData.custom1 CustomData.custom1 content 1\n"},
+		"escaped content":         {scr.ClassGwG, `,"orderData":{"customData":{"custom1":"` + strings.ReplaceAll(content, "Q", `\u002B`) + `"}}`, "orderData.customData.custom1 CustomData.custom1 content 1\n"},
 		"content in a raw field":  {scr.ClassTKG, withVideo(`,"additionalDataVideo":{"identReviews":["a","`+content+`"]}`, ``), "primaryIdent.additionalDataVideo.identReviews AdditionalDataVideo.identReviews content 1\n"},
 		"orphan":                  {scr.ClassGwG, `,"primaryIdent":{"records":[{"recordId":"1"}]},"drivingLicence":{"number":` + value + `}`, "primaryIdent CaseResult.primaryIdentification orphan 1\ndrivingLicence IdentificationResult.drivingLicence orphan 1\n"},
 		"nothing, a legacy order": {scr.ClassGwG, `,"orderData":{},"contactData":{},"identifications":[{},null,""],"accountingData":null`, ""},

@@ -154,37 +154,54 @@ func (c *copier) list(depth int) {
 	c.put(']')
 }
 
-// minContent is the length from which a text without a single blank is taken for
-// binary content. The longest identifier that is known has 64 characters.
+// minContent is the length of a run of base64 from which a text is taken for binary
+// content. The longest identifier that is known has 64 characters, and what people
+// write has blanks.
 const minContent = 512
 
-// isContent reports whether a quoted JSON text holds a run of that much base64, of
-// either alphabet, however it is escaped, or a data URL of that length. A run is
-// enough: content that was spoiled on its way, or has words before it, is content.
+// isContent reports whether a quoted JSON text holds binary content: a run of base64,
+// of either alphabet, or a data URL, however it is escaped. What does not belong into
+// base64 ends a run only, so that a damaged file is no less a file.
 func isContent(quoted []byte) bool {
 	b := quoted[1 : len(quoted)-1]
 	if len(b) < minContent {
 		return false
 	}
+	long := minContent
 	const marker = "base64,"
-	run, from := 0, 0
 	if at := bytes.Index(b[:minContent/2], []byte(marker)); at >= 0 {
-		from = at + len(marker)
-		run = from
+		b = b[at+len(marker):]
+		long = min(long, len(b))
 	}
-	for i := from; i < len(b); i++ {
-		switch c := b[i]; {
-		case isBase64URL(c), c == '+', c == '/', c == '=':
-			run++
-		case c == '\\' && i+1 < len(b) && (b[i+1] == '/' || b[i+1] == 'n' || b[i+1] == 'r'):
-			i++
-			run += 2
-		default:
+	for run := 0; len(b) > 0; {
+		size, ok := base64Char(b)
+		b = b[size:]
+		if run += size; !ok {
 			run = 0
 		}
-		if run >= minContent {
+		if run >= long {
 			return true
 		}
 	}
 	return false
+}
+
+// base64Char is the length of the character with which a JSON text begins, and
+// whether base64 has it: line breaks are taken for one, too.
+func base64Char(text []byte) (size int, ok bool) {
+	c, size := text[0], 1
+	if c == '\\' {
+		if size = escapeLen(text); size == 0 {
+			return 1, false
+		}
+		plain := unescaped(text[:size])
+		if plain == "" { // a line break
+			return size, true
+		}
+		if len(plain) != 1 {
+			return size, false
+		}
+		c = plain[0]
+	}
+	return size, isBase64URL(c) || c == '+' || c == '/' || c == '='
 }
