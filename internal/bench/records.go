@@ -82,32 +82,28 @@ func measureRecords(ctx context.Context, env *Env) (rows []Row, err error) {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
 	plan := planRecords(env.Quick())
-	for _, r := range []struct {
-		store   string
-		environ []string
-		chunked bool
-	}{
-		{"S3", append(s3.Credentials(), "BRIDGE_RECORDS_URL="+s3.URL(bucket, "")), false},
-		{"a directory, length unknown", []string{"BRIDGE_RECORDS_URL=file://" + directory}, true},
+	for _, store := range []recordsBridge{
+		{"S3", "S", append(s3.Credentials(), "BRIDGE_RECORDS_URL="+s3.URL(bucket, "")), false, Bar{AtLeast: 0.6}},
+		{"a directory", "D", []string{"BRIDGE_RECORDS_URL=file://" + directory}, true, Bar{}},
 	} {
-		run, err := env.runRecords(ctx, kafka, plan, recordsBridge{name: r.store, environ: r.environ, chunked: r.chunked})
+		run, err := env.runRecords(ctx, kafka, plan, store)
 		if err != nil {
-			return rows, fmt.Errorf("%s: %w", r.store, err)
+			return rows, fmt.Errorf("%s: %w", store.name, err)
 		}
-		rows = append(rows, run.rows(r.store)...)
+		rows = append(rows, run.rows(store)...)
 	}
 	return rows, nil
 }
 
-func (r *recordsRun) rows(store string) []Row {
+func (r *recordsRun) rows(store recordsBridge) []Row {
 	return []Row{
 		{
-			Name: "records into " + store, Ours: median(r.ours), Limit: median(r.limit), Unit: "MB/s", Bar: Bar{AtLeast: 0.6},
+			Name: "records into " + store.name, Ours: median(r.ours), Limit: median(r.limit), Unit: "MB/s", Bar: store.bar,
 			Note: fmt.Sprintf("MB of the answer, which has %.1f, from trigger to event; medians of rounds in turn, ours %.0f to %.0f, limit %.0f to %.0f",
 				r.body, slices.Min(r.ours), slices.Max(r.ours), slices.Min(r.limit), slices.Max(r.limit)),
 		},
 		{
-			Name: "memory over idle, records into " + store, Ours: r.peak - r.idle, Limit: r.body, Unit: "MB", Bar: Bar{AtMost: 3},
+			Name: "memory over idle, records into " + store.name, Ours: r.peak - r.idle, Limit: r.body, Unit: "MB", Bar: Bar{AtMost: 3},
 			Note: fmt.Sprintf("the limit is the answer's size; VmHWM %.1f MB at most, VmRSS idle %.1f MB; %v after the last case %.1f MB over idle",
 				r.peak, r.idle, r.leftAfter.Round(time.Second), r.left),
 		},
@@ -116,82 +112,124 @@ func (r *recordsRun) rows(store string) []Row {
 
 // runRecords runs a bridge with a store through all cases of a plan.
 func (e *Env) runRecords(ctx context.Context, kafka *testbed.Kafka, plan recordsPlan, store recordsBridge) (run recordsRun, err error) {
-	ids := make([]string, plan.total())
-	for i := range ids {
-		ids[i] = readCaseID(e.clusters, i) + map[bool]string{true: "C", false: "L"}[store.chunked]
-	}
-	api, err := e.startRecordsAPI(ctx, plan, ids, store.chunked)
+	r, err := e.startRecords(ctx, kafka, plan, store)
 	if err != nil {
 		return run, err
 	}
-	defer func() { err = errors.Join(err, api.stop()) }()
-	b, err := e.startBridge(ctx, kafka, append(store.environ, recordsVariables(api.base)...), "--roles", "process")
-	if err != nil {
+	defer func() { err = errors.Join(err, r.end()) }()
+	if run.idle, err = r.bridge.megabytes("VmRSS"); err != nil {
 		return run, err
 	}
-	defer func() { err = errors.Join(err, b.stop()) }()
-	events, err := e.startReferences(ctx, kafka)
-	if err != nil {
+	if err := r.warmUp(ctx); err != nil {
 		return run, err
 	}
-	defer events.close()
-	if err := wait(ctx, plan.settle); err != nil {
-		return run, err
-	}
-	if run.idle, err = b.megabytes("VmRSS"); err != nil {
-		return run, err
-	}
-	limit, err := newBareReader(api.base, ids[0])
-	if err != nil {
-		return run, err
-	}
-	publish := func(caseID string) (time.Duration, error) { return events.publish(ctx, caseID, len(plan.images)+1) }
-	// The first case shows the API the bridge's key, the first bare read its own, for
-	// which one answer is enough.
-	if _, err := publish(ids[0]); err != nil {
-		return run, err
-	}
-	if err := api.prepare(ctx); err != nil {
-		return run, err
-	}
-	if _, err := limit.read(ctx); err != nil {
-		return run, err
-	}
-	for _, id := range ids[1:plan.warmup] {
-		if _, err := publish(id); err != nil {
-			return run, err
-		}
-	}
-	run.body = float64(limit.size) / 1e6
-	if err := b.forgetPeak(); err != nil {
+	run.body = float64(r.limit.size) / 1e6
+	if err := r.bridge.forgetPeak(); err != nil {
 		return run, err
 	}
 	for round := range plan.rounds {
-		alone, err := limit.rate(ctx, plan.cases)
+		alone, err := r.limit.rate(ctx, plan.cases)
 		if err != nil {
 			return run, err
 		}
-		var took time.Duration
-		for _, id := range ids[plan.warmup+round*plan.cases:][:plan.cases] {
-			t, err := publish(id)
-			if err != nil {
-				return run, err
-			}
-			took += t
+		took, err := r.publish(ctx, r.ids[plan.warmup+round*plan.cases:][:plan.cases])
+		if err != nil {
+			return run, err
 		}
 		run.ours = append(run.ours, float64(plan.cases)*run.body/took.Seconds())
 		run.limit = append(run.limit, alone)
-		e.Logf("%s, round %d: %.0f MB/s, %.0f MB/s alone (%.0f of it from memory)", store.name, round+1, run.ours[round], alone, limit.fromMemory)
+		e.Logf("%s, round %d: %.0f MB/s, %.0f MB/s alone (%.0f without HTTP)", store.name, round+1, run.ours[round], alone, r.limit.withoutHTTP)
 	}
-	if run.peak, err = b.megabytes("VmHWM"); err != nil {
+	if run.peak, err = r.bridge.megabytes("VmHWM"); err != nil {
 		return run, err
 	}
-	return run, e.awaitMemory(ctx, b, plan, &run)
+	return run, awaitMemory(ctx, r.bridge, plan, &run)
+}
+
+// recordsStage is a bridge with a store, and all that it works with.
+type recordsStage struct {
+	plan   recordsPlan
+	ids    []string // of the cases
+	api    *recordsAPI
+	bridge *bridge
+	events *references
+	limit  *bareReader
+}
+
+// startRecords starts them, and returns when the bridge has had nothing to do for a
+// while.
+func (e *Env) startRecords(ctx context.Context, kafka *testbed.Kafka, plan recordsPlan, store recordsBridge) (r *recordsStage, err error) {
+	r = &recordsStage{plan: plan}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.end())
+		}
+	}()
+	for i := range plan.total() {
+		r.ids = append(r.ids, readCaseID(0, i)+store.tag)
+	}
+	if r.api, err = e.startRecordsAPI(ctx, plan, r.ids, store.chunked); err != nil {
+		return r, err
+	}
+	if r.bridge, err = e.startBridge(ctx, kafka, append(store.environ, recordsVariables(r.api.base)...), "--roles", "process"); err != nil {
+		return r, err
+	}
+	if r.events, err = e.startReferences(ctx, kafka); err != nil {
+		return r, err
+	}
+	if r.limit, err = newBareReader(r.api.base, r.ids[0]); err != nil {
+		return r, err
+	}
+	return r, wait(ctx, plan.settle)
+}
+
+// end stops what startRecords started, as far as it came.
+func (r *recordsStage) end() error {
+	var errs []error
+	if r.events != nil {
+		r.events.close()
+	}
+	if r.bridge != nil {
+		errs = append(errs, r.bridge.stop())
+	}
+	if r.api != nil {
+		errs = append(errs, r.api.stop())
+	}
+	return errors.Join(errs...)
+}
+
+// warmUp publishes the cases that are not counted. The first shows the API the
+// bridge's key, for which all others are sealed then; the bare reader shows its own
+// only after that, since one answer is enough for it.
+func (r *recordsStage) warmUp(ctx context.Context) error {
+	if _, err := r.publish(ctx, r.ids[:1]); err != nil {
+		return err
+	}
+	if err := r.api.prepare(ctx); err != nil {
+		return err
+	}
+	if _, err := r.limit.read(ctx); err != nil {
+		return err
+	}
+	_, err := r.publish(ctx, r.ids[1:r.plan.warmup])
+	return err
+}
+
+// publish has cases published one after the other, and says how long all took.
+func (r *recordsStage) publish(ctx context.Context, caseIDs []string) (took time.Duration, err error) {
+	for _, id := range caseIDs {
+		t, err := r.events.publish(ctx, id, len(r.plan.images)+1)
+		if err != nil {
+			return 0, err
+		}
+		took += t
+	}
+	return took, nil
 }
 
 // awaitMemory waits until the memory of the cases is given back, as long as it may
 // take.
-func (e *Env) awaitMemory(ctx context.Context, b *bridge, plan recordsPlan, run *recordsRun) error {
+func awaitMemory(ctx context.Context, b *bridge, plan recordsPlan, run *recordsRun) error {
 	const near = 16 // MB: code that had not run before, and connections, stay
 	began := time.Now()
 	for {
@@ -217,7 +255,7 @@ func (p *process) megabytes(field string) (float64, error) {
 
 // forgetPeak has VmHWM begin again from what is resident now.
 func (p *process) forgetPeak() error {
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil { //nolint:gosec // it is there
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
 		return fmt.Errorf("reset peak of memory: %w", err)
 	}
 	return nil
@@ -226,8 +264,10 @@ func (p *process) forgetPeak() error {
 // recordsBridge is how the bridge keeps records.
 type recordsBridge struct {
 	name    string
+	tag     string // of its caseIds
 	environ []string
 	chunked bool // the API does not say how long its answers are
+	bar     Bar  // of throughput
 }
 
 // recordsVariables are an account that has everything.

@@ -85,9 +85,9 @@ type bareReader struct {
 	key    *rsa.PrivateKey
 	shown  string // the header with the key
 
-	body       []byte
-	size       int64
-	fromMemory float64 // MB/s of the last rate without HTTP
+	body        []byte
+	size        int64
+	withoutHTTP float64 // MB/s of the last rate, had reading taken no time
 }
 
 func newBareReader(base, caseID string) (*bareReader, error) {
@@ -117,7 +117,7 @@ func (b *bareReader) rate(ctx context.Context, times int) (float64, error) {
 		opening += took
 	}
 	all := float64(times) * float64(b.size) / 1e6
-	b.fromMemory = all / opening.Seconds()
+	b.withoutHTTP = all / opening.Seconds()
 	return all / time.Since(began).Seconds(), nil
 }
 
@@ -208,26 +208,33 @@ func (r *references) publish(ctx context.Context, caseID string, records int) (t
 			return 0, fmt.Errorf("read events: %w", errors.Join(err, context.Cause(ctx)))
 		}
 		for _, record := range fetches.Records() {
-			if string(record.Key) != caseID {
-				continue
-			}
-			event, err := r.decoder.Decode(ctx, record.Value)
-			if err != nil {
-				return 0, fmt.Errorf("read event: %w", err)
-			}
-			stored := 0
-			for _, m := range event.Records {
-				if _, ok := m.StoredAs(); ok {
-					stored++
-				}
-			}
-			if event.StatusType != schemas.StatusTypeFinal {
-				continue
-			}
-			if stored != records {
+			stored, final, err := r.stored(ctx, record, caseID)
+			switch {
+			case err != nil:
+				return 0, err
+			case final && stored != records:
 				return 0, fmt.Errorf("%w: %d of %d", errUnstored, stored, records)
+			case final:
+				return took, nil
 			}
-			return took, nil
 		}
 	}
+}
+
+// stored is how many records of a case an event names, and whether it is the event
+// of its final state.
+func (r *references) stored(ctx context.Context, record *kgo.Record, caseID string) (n int, final bool, err error) {
+	if string(record.Key) != caseID {
+		return 0, false, nil
+	}
+	event, err := r.decoder.Decode(ctx, record.Value)
+	if err != nil {
+		return 0, false, fmt.Errorf("read event: %w", err)
+	}
+	for _, m := range event.Records {
+		if _, ok := m.StoredAs(); ok {
+			n++
+		}
+	}
+	return n, event.StatusType == schemas.StatusTypeFinal, nil
 }

@@ -70,7 +70,7 @@ func (s *sextets) quanta(to, text []byte) bool {
 	for len(text) >= quantum {
 		a := p0[text[0]] | p1[text[1]] | p2[text[2]] | p3[text[3]]
 		bad |= a
-		to[0], to[1], to[2] = byte(a>>16), byte(a>>8), byte(a)
+		to[0], to[1], to[2] = byte(a>>16), byte(a>>8), byte(a) //nolint:gosec // the parts of 24 bits
 		text, to = text[quantum:], to[3:]
 	}
 	return bad&foreign == 0

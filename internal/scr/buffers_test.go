@@ -28,15 +28,15 @@ func TestBuffersAreKeptForTheNextAndThenGivenBack(t *testing.T) {
 		if got := b.take(); cap(got) != 2*minKept || len(got) != 0 {
 			t.Errorf("got %d of %d bytes", len(got), cap(got))
 		} else {
-			time.Sleep(2 * keptFor) // in use
+			<-time.After(2 * keptFor) // in use
 			b.giveBack(got)
 		}
-		time.Sleep(keptFor - 1)
+		<-time.After(keptFor - time.Nanosecond)
 		synctest.Wait()
 		if got := b.kept(); len(got) != 2 {
 			t.Errorf("kept %v, want both until now", got)
 		}
-		time.Sleep(1)
+		<-time.After(time.Nanosecond)
 		synctest.Wait()
 		if got := b.kept(); len(got) != 0 {
 			t.Errorf("kept %v", got)

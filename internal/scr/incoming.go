@@ -78,7 +78,7 @@ func (in *incoming) take(res *http.Response, limit int64) error {
 			return tooLarge
 		}
 		in.write(p[:n])
-		if err == io.EOF { //nolint:errorlint // what wraps it is a body that was cut
+		if err == io.EOF { // what wraps it is a body that was cut
 			return nil
 		}
 		if err != nil {

@@ -133,10 +133,18 @@ func (s *jsonScanner) advance(n int) {
 // quotedLen is the length of the text that b begins with, quotes included, and 0
 // if it is none or has no end.
 func quotedLen(b []byte) int {
-	const word = 8
+	const word, words = 8, 32
 	for n := 1; n < len(b); {
+		if n+words <= len(b) { // content is megabytes of plain text
+			w := b[n : n+words : n+words]
+			if stopBits(binary.LittleEndian.Uint64(w))|stopBits(binary.LittleEndian.Uint64(w[word:]))|
+				stopBits(binary.LittleEndian.Uint64(w[2*word:]))|stopBits(binary.LittleEndian.Uint64(w[3*word:])) == 0 {
+				n += words
+				continue
+			}
+		}
 		if n+word <= len(b) {
-			stop := stops(binary.LittleEndian.Uint64(b[n:]))
+			stop := bits.TrailingZeros64(stopBits(binary.LittleEndian.Uint64(b[n:]))) / word
 			if stop == word {
 				n += word
 				continue
@@ -161,14 +169,14 @@ func quotedLen(b []byte) int {
 	return 0
 }
 
-// stops gives the index of the first byte of w, which is little-endian, that
-// ends a run of plain text: a quote, a backslash or a control character. It is 8
-// when there is none. A borrow can only raise false bits above a true one.
-func stops(w uint64) int {
+// stopBits has the high bit of the first byte of w, which is little-endian, that ends
+// a run of plain text: a quote, a backslash or a control character. It is 0 when
+// there is none. A borrow can only raise false bits above a true one.
+func stopBits(w uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^(ones*'"'), w^(ones*'\\')
 	found := ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash) | ((w - ones*' ') &^ w)
-	return bits.TrailingZeros64(found&highs) / 8
+	return found & highs
 }
 
 // escapeLen is the length of the escape that b begins with, 0 if it is none.
