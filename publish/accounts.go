@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,9 @@ type account struct {
 	gate *gate       // bounds the reads under way
 	busy atomic.Bool // some read waited for busyAfter in vain
 
+	uploads chan struct{} // one for each of its reads with records under way
+	inLine  atomic.Int32  // its looks that wait for one, or have it
+
 	mu       sync.Mutex
 	breaker  breaker         // guarded by mu
 	failing  map[string]bool // guarded by mu: cases that failed since the last answer, while the breaker was closed
@@ -30,7 +34,14 @@ type account struct {
 }
 
 func newAccount(a Account, cfg Config) *account {
-	return &account{Account: a, gate: newGate(cfg.ReadsPerAccount), breaker: newBreaker(), failing: make(map[string]bool)}
+	places := cfg.RecordsAtOnce
+	if slices.ContainsFunc(cfg.Accounts, func(other Account) bool { return other.Records != nil && other.ClientID != a.ClientID }) {
+		places = max(1, places-1)
+	}
+	return &account{
+		Account: a, gate: newGate(cfg.ReadsPerAccount), breaker: newBreaker(), failing: make(map[string]bool),
+		uploads: make(chan struct{}, places),
+	}
 }
 
 // rules are what the account's settings say about its events.

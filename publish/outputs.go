@@ -85,19 +85,24 @@ type outputs struct {
 // not in the store are waited for as long as patience, from the first attempt that
 // failed; then the status event goes out without them, says so, and an event of
 // its own completes it (P6). A result alone waits for its records as long as it
-// takes: nobody waits for it. The arguments are not changed.
+// takes, and has nobody else wait: what goes out beside it goes without it. The
+// arguments are not changed.
 func planOutputs(d decision, s stored, since, now time.Time, patience time.Duration) outputs {
 	out := outputs{events: d.Events, state: d.State}
 	if len(d.Owed) == 0 {
 		return out
 	}
 	for _, o := range d.Owed {
-		if s.err != nil && o.records && (o.event >= 0 && now.Sub(since) < patience || o.event < 0 && o.result) {
+		if s.err != nil && o.records && (o.event >= 0 && now.Sub(since) < patience || isLate(o) && len(d.Events) == 0) {
 			return outputs{hold: s.err}
 		}
 	}
 	out.events, out.state.Identifications = slices.Clone(d.Events), slices.Clone(d.State.Identifications)
 	for _, o := range d.Owed {
+		if s.err != nil && o.records && isLate(o) {
+			out.again = s.err
+			continue
+		}
 		st := &out.state.Identifications[o.at]
 		st.Outputs = slices.Clone(st.Outputs)
 		if o.records {
@@ -110,6 +115,9 @@ func planOutputs(d decision, s stored, since, now time.Time, patience time.Durat
 	}
 	return out
 }
+
+// isLate says that a result goes out alone, its status event being out.
+func isLate(o owed) bool { return o.event < 0 && o.result }
 
 // settleRecords completes one state's event by its records, or notes that they are
 // due.

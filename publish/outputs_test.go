@@ -150,7 +150,7 @@ func mustCloneDecision(d decision) decision {
 // TestAfterRecords: it goes on for as long as it takes, from the first attempt on.
 func TestAfterRecords(t *testing.T) {
 	t.Parallel()
-	p := retryPolicy{Records: []time.Duration{10 * time.Second, time.Minute}}
+	p := retryPolicy{Records: []time.Duration{10 * time.Second, time.Minute}, Rechecks: []time.Duration{time.Second, time.Second}}
 	failed := retryNow.Add(-time.Hour)
 	for _, tt := range []struct {
 		name    string
@@ -166,9 +166,13 @@ func TestAfterRecords(t *testing.T) {
 		{"most jitter", nil, 1, 1, 12 * time.Second, retryNow, 0},
 		{"second", &schemas.Retry{Kind: schemas.RetryRecords, Attempt: 1, FirstFailed: failed}, 0.5, 2, time.Minute, failed, 0},
 		{"the last pause repeats", &schemas.Retry{Kind: schemas.RetryRecords, Attempt: 70, FirstFailed: failed}, 0.5, 71, time.Minute, failed, 0},
-		{"after faults: they count on, its own time begins", &schemas.Retry{Kind: schemas.RetryFault, Attempt: 4, Faults: 4, FirstFailed: failed}, 0.5, 1, 10 * time.Second, retryNow, 4},
-		{"after an outage", &schemas.Retry{Kind: schemas.RetryParked, Attempt: 1, FirstFailed: failed}, 0.5, 1, 10 * time.Second, retryNow, 0},
-		{"after a recheck", &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: 2, Reason: reasonUnchanged, FirstFailed: failed}, 0.5, 1, 10 * time.Second, retryNow, 0},
+		{"after faults: they are forgotten, their time counts", &schemas.Retry{Kind: schemas.RetryFault, Attempt: 4, Faults: 4, FirstFailed: failed}, 0.5, 1, 10 * time.Second, failed, 0},
+		{"after an outage", &schemas.Retry{Kind: schemas.RetryParked, Attempt: 1, FirstFailed: failed}, 0.5, 1, 10 * time.Second, failed, 0},
+		{"after a recheck", &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: 2, Reason: reasonUnchanged, FirstFailed: failed}, 0.5, 1, 10 * time.Second, failed, 0},
+		{
+			"after answers that all were stale", &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: 2, Reason: reasonStale, FirstFailed: failed}, 0.5, 3,
+			time.Minute, failed, 0,
+		},
 		{
 			"after a stale answer: its time goes on", &schemas.Retry{Kind: schemas.RetryRecheck, Attempt: 1, Reason: reasonStale, FirstFailed: failed}, 0.5, 1,
 			10 * time.Second, failed, 0,

@@ -66,9 +66,9 @@ func recordsReason(err error) string {
 	}
 }
 
-// maxRecordsLine bounds the looks of a worker that wait for their turn to read
-// records or are at it. It is a part of maxRunning, and none of slotGroup's business:
-// a store that hangs holds up no case without records (P8).
+// maxRecordsLine bounds the looks of an account that wait for their turn to read
+// records or are at it: a store that hangs holds up no case without records, and an
+// account that does no other one (P8).
 const maxRecordsLine = 64
 
 // storeRecords asks for the binary records of a case that was just read, if a
@@ -91,10 +91,10 @@ func (w *worker) storeRecords(ctx context.Context, r result) result {
 	defer cancel()
 	began := w.p.cfg.Now()
 	second, err := r, errRecordsBusy
-	if w.inLine.Add(1) <= maxRecordsLine {
+	if a.inLine.Add(1) <= maxRecordsLine {
 		second, err = w.readAndStore(ctx, r)
 	}
-	w.inLine.Add(-1)
+	a.inLine.Add(-1)
 	if err != nil {
 		r.stored.err = &recordsError{reason: recordsReason(err), Err: err}
 	} else {
@@ -126,13 +126,12 @@ func mayKeepAny(c scr.Case, class schemas.RegulatoryClass) bool {
 
 // readAndStore is the second read, and the uploads that go with it.
 func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
-	select {
-	case w.p.uploads <- struct{}{}:
-		defer func() { <-w.p.uploads }()
-	case <-ctx.Done():
-		return r, errRecordsBusy
-	}
 	a := r.account
+	leave, err := w.enterUploads(ctx, a)
+	if err != nil {
+		return r, err
+	}
+	defer leave()
 	if err := a.enter(ctx); err != nil {
 		return r, fmt.Errorf("await turn: %w", errRecordsBusy)
 	}
@@ -146,7 +145,8 @@ func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
 	var storing error // the first
 	// Crash point "read records": the position has not moved, or the slot is as it
 	// was; the case is looked at again.
-	full, err := a.ReadResult(ctx, caseOf(r.key), true, func(ctx context.Context, c scr.RecordContent) error {
+	var full scr.Result
+	full, err = a.ReadResult(ctx, caseOf(r.key), true, func(ctx context.Context, c scr.RecordContent) error {
 		key := recordKey{method: c.Method, created: c.Created.UnixMilli(), record: c.Record}
 		reference, err := w.store(ctx, a, c)
 		mu.Lock()
@@ -171,6 +171,23 @@ func (w *worker) readAndStore(ctx context.Context, r result) (result, error) {
 	}
 	r.full, r.answer, r.stored.references = &full, full.Case, references
 	return r, nil
+}
+
+// enterUploads waits for a place among the reads with records: one of the account's
+// first, for an account that hangs has to leave others a place of the process (P8).
+func (w *worker) enterUploads(ctx context.Context, a *account) (leave func(), err error) {
+	select {
+	case a.uploads <- struct{}{}:
+	case <-ctx.Done():
+		return nil, errRecordsBusy
+	}
+	select {
+	case w.p.uploads <- struct{}{}:
+		return func() { <-w.p.uploads; <-a.uploads }, nil
+	case <-ctx.Done():
+		<-a.uploads
+		return nil, errRecordsBusy
+	}
 }
 
 // isStale says that an answer is older than another in any of its parts, each by its

@@ -134,14 +134,19 @@ func (p retryPolicy) afterDoubt(prev *schemas.Retry, now time.Time, o origin) *s
 
 // afterRecords has the records of a final state stored again: the object store is
 // away, or the API gave the state and not their content. It goes on for as long as
-// it takes and uses up no attempt of the case. FirstFailed is when that began. A
-// recheck that the same look would have asked for is made by the way.
+// it takes and uses up no attempt of the case; faults before it are forgotten, for
+// the case was read. Behind rechecks of a state that no answer shows any more, the
+// longest pause is soon enough. A recheck that the same look would have asked for is
+// made by the way.
 func (p retryPolicy) afterRecords(prev *schemas.Retry, now time.Time, reason string, o origin, jitter float64) *schemas.Retry {
 	next := slot(prev, now, o)
 	next.Kind, next.Reason = schemas.RetryRecords, reason
-	next.FirstFailed = wireTime(recordsSince(prev, now))
-	if waitsForRecords(prev) {
+	next.Faults = 0
+	switch {
+	case waitsForRecords(prev):
 		next.Attempt = prev.Attempt
+	case prev != nil && prev.Kind == schemas.RetryRecheck && prev.Reason == reasonStale && prev.Attempt >= len(p.Rechecks):
+		next.Attempt = len(p.Records)
 	}
 	next.Attempt++
 	if len(p.Records) > 0 {
@@ -151,9 +156,11 @@ func (p retryPolicy) afterRecords(prev *schemas.Retry, now time.Time, reason str
 	return next
 }
 
-// recordsSince is since when the records of a case are waited for.
+// recordsSince is since when the records of a case are waited for: since the first
+// look of the slot that failed, whatever for. Counted from the last other failure,
+// an API that fails now and then would have a status event wait without end.
 func recordsSince(prev *schemas.Retry, now time.Time) time.Time {
-	if waitsForRecords(prev) || prev != nil && prev.Kind == schemas.RetryRecheck && prev.Reason == reasonStale {
+	if prev != nil {
 		return prev.FirstFailed
 	}
 	return now

@@ -173,7 +173,9 @@ func TestRetryOfAZombieWritesNothing(t *testing.T) {
 		s.events(1)
 		select {
 		case err := <-zombie:
-			if !errors.Is(err, errFenced) {
+			// Whoever opens while the zombie's transaction is at its end has the broker
+			// say that this transaction is none any more.
+			if unknown := (*unknownOutcomeError)(nil); !errors.Is(err, errFenced) && !errors.As(err, &unknown) {
 				s.t.Errorf("the zombie ended with %v", err)
 			}
 		case <-time.After(time.Minute):

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,7 +61,6 @@ type worker struct {
 	aged      time.Time                       // last search for the oldest case that waits
 	inbox     inboxWatch                      // until when all webhooks were read
 	archive   archiver                        // of closed cases
-	inLine    atomic.Int32                    // looks that store records, or wait for their turn; reads count themselves
 	hold      *suspects                       // outlives the worker
 	spawn     func(func(ctx context.Context)) // runs a function beside the loop; work waits for it
 }

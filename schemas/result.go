@@ -10,7 +10,7 @@ import "time"
 //
 // Facts C4 say that absent, null, {} and "" mean the same, but "absent" is not
 // "changed to empty". So: a nil pointer is a field that the API left out or gave
-// as null, a pointer to a zero struct is {}, and a text may be "". Lists do not
+// as null or {}, and a text may be "" where it was changed to that. Lists do not
 // tell nil from empty.
 type IdentificationResult struct {
 	EventID         string          `avro:"eventId"` // of the status event it belongs to
@@ -66,8 +66,7 @@ const (
 	ResultStatusUnchecked ResultStatus = "unchecked"
 )
 
-// ResultValue is a value with its comparison (guide 8.5). A pointer to the zero
-// value is the API's {}.
+// ResultValue is a value with its comparison (guide 8.5).
 type ResultValue struct {
 	Value      *string       `avro:"value"`
 	Status     *ResultStatus `avro:"status"`     // nil where the API did not say

@@ -109,7 +109,7 @@ type publishSettings struct {
 
 type recordsSettings struct {
 	URL    string        `env:"URL" need:"records" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
-	Wait   time.Duration `env:"WAIT" envDefault:"15m" desc:"How long the status event of a final state waits for its records, from the first attempt to store them that failed. Then it goes out marked as pending, and an event records-available follows."`
+	Wait   time.Duration `env:"WAIT" envDefault:"15m" desc:"How long the status event of a final state waits for its records, from the first look at the case that failed. Then it goes out marked as pending, and an event records-available follows."`
 	AtOnce int           `env:"AT_ONCE" envDefault:"2" desc:"How many cases a process reads with their records at a time. Each takes about three times the size of its answer in memory: plan 150 MB for a case of 40 MB."`
 }
 
