@@ -23,13 +23,14 @@ import (
 // with everything that the API should not send, what is forbidden is nowhere, what
 // is personal is in the topic of results and in the store alone, what is allowed is
 // in the result, and no topic holds a record's content or anything large.
-//
-// The traces' exporter reads the process's environment: the test is not parallel.
 func TestClassesGetWhatTheyMayHaveAndNothingElse(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	w := newClassWorld(t, scrsim.SmallRecords())
+	var spans lockedBuffer
+	endpoint := collectSpans(t, &spans)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint) // the exporter reads it there
+	w := newClassWorld(t, scrsim.SmallRecords(), "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint)
 	for class := range allClasses {
 		for _, method := range allMethods {
 			for n := range 12 { // kinds of documents, and what a case leaves out
@@ -49,13 +50,14 @@ func TestClassesGetWhatTheyMayHaveAndNothingElse(t *testing.T) {
 	files := w.stored()
 	w.checkStore(files, events)
 	topics := w.records(kgo.ReadUncommitted(), w.names.Inbox, w.names.CaseState, w.names.PollCursor, w.names.Status, w.names.Result, w.names.DeadLetter)
-	w.searchEverything(topics, files)
+	w.searchEverything(topics, files, w.outputs(&spans))
 	checkSizes(t, topics)
 	searchContents(t, topics, files)
 }
 
 // The same with records as large as real ones ("Shown by" 5).
 func TestLargeRecordsLeaveTopicsSmall(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
@@ -302,7 +304,7 @@ func (w *classWorld) checkStore(files []storedFile, events map[string][]schemas.
 
 // searchEverything looks for forbidden canaries in all that the bridge gave away,
 // and for personal ones in all but the topic of results and the store's content.
-func (w *classWorld) searchEverything(topics []*kgo.Record, files []storedFile) {
+func (w *classWorld) searchEverything(topics []*kgo.Record, files []storedFile, outputs map[string][]byte) {
 	w.t.Helper()
 	forbidden, personal := newSearch(w.t, scrsim.ForbiddenCanaries()), newSearch(w.t, scrsim.Canaries())
 	counts := make(map[string]int)
@@ -336,7 +338,7 @@ func (w *classWorld) searchEverything(topics []*kgo.Record, files []storedFile) 
 		}
 		personal.in(f.name, f.content)
 	}
-	for what, output := range w.outputs() {
+	for what, output := range outputs {
 		counts[what] = len(output)
 		forbidden.in(what, output)
 		personal.in(what, output)

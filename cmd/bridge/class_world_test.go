@@ -34,7 +34,6 @@ type classWorld struct {
 	sim      *scrsim.Simulator
 	store    string
 	bridge   *program
-	spans    lockedBuffer
 	cases    []classCase
 	lost     map[string]bool // cases that are in the dead letters
 }
@@ -56,20 +55,23 @@ const (
 
 var allClasses = []scr.RegulatoryClass{scr.ClassGwG, scr.ClassTKG, scr.ClassEIDAS, scr.ClassStandard, scr.ClassMobility}
 
-// newClassWorld starts a bridge. Its API sends each account also what its class
-// and the methods forbid, and fields that nobody knows, on every occasion. The
-// variables of OTLP are those of the process, so no other test may run meanwhile.
-func newClassWorld(t *testing.T, records scrsim.Records) *classWorld {
+// collectSpans starts a collector of spans, for the variables of OTLP.
+func collectSpans(t *testing.T, spans *lockedBuffer) (endpoint string) {
 	t.Helper()
-	w := &classWorld{t: t, names: namesOfTopics("classes."), kept: make(map[string]bool), store: t.TempDir()}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(&w.spans, r.Body); err != nil {
+		if _, err := io.Copy(spans, r.Body); err != nil {
 			t.Error(err)
 		}
 	}))
 	t.Cleanup(collector.Close)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	return collector.URL
+}
 
+// newClassWorld starts a bridge. Its API sends each account also what its class
+// and the methods forbid, and fields that nobody knows, on every occasion.
+func newClassWorld(t *testing.T, records scrsim.Records, telemetry ...string) *classWorld {
+	t.Helper()
+	w := &classWorld{t: t, names: namesOfTopics("classes."), kept: make(map[string]bool), store: t.TempDir()}
 	broker, environ := startBroker(t)
 	w.kafka = []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}
 	webhook := freeAddress(t)
@@ -93,7 +95,8 @@ func newClassWorld(t *testing.T, records scrsim.Records) *classWorld {
 	environ = append(append(environ, bridgeEnviron(api.URL, w.accounts)...),
 		"BRIDGE_TOPIC_PREFIX=classes.", "BRIDGE_WEBHOOK_ADDR="+webhook, "BRIDGE_ADMIN_ADDR=127.0.0.1:0",
 		"BRIDGE_LOG_LEVEL=debug", "BRIDGE_RECORDS_URL=file://"+w.store, "BRIDGE_RECORDS_WAIT=1s", "BRIDGE_RECORDS_AT_ONCE=4",
-		"BRIDGE_POLL_CLOSED_EVERY=2s", "BRIDGE_POLL_OPEN_EVERY=2s", "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL)
+		"BRIDGE_POLL_CLOSED_EVERY=2s", "BRIDGE_POLL_OPEN_EVERY=2s")
+	environ = append(environ, telemetry...)
 	for i, a := range w.accounts {
 		prefix := fmt.Sprintf("BRIDGE_ACCOUNT_%d_", i+1)
 		environ = append(environ, prefix+"PAYLOAD=result", prefix+"RECORDS=all", prefix+"RSA_BITS=2048")
@@ -268,14 +271,14 @@ func (w *classWorld) stored() []storedFile {
 }
 
 // outputs are the metrics, and when the bridge has stopped, the log and the traces.
-func (w *classWorld) outputs() map[string][]byte {
+func (w *classWorld) outputs(spans *lockedBuffer) map[string][]byte {
 	w.t.Helper()
 	_, metrics := httpGet(w.t, "http://"+w.bridge.where.Admin+"/metrics")
 	if code := w.bridge.stop(); code != exitDone {
 		w.t.Errorf("exit %d", code)
 	}
 	return map[string][]byte{
-		"metrics": []byte(metrics), "log": w.bridge.stderr.bytes(), "stdout": w.bridge.stdout.bytes(), "traces": w.spans.bytes(),
+		"metrics": []byte(metrics), "log": w.bridge.stderr.bytes(), "stdout": w.bridge.stdout.bytes(), "traces": spans.bytes(),
 	}
 }
 
