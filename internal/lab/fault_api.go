@@ -23,8 +23,8 @@ const (
 	hiddenFor = 6 * time.Second
 	staleFor  = 4 * time.Second
 	hookLate  = 2 * time.Second
-	// slowRecords and pdfLate are about as long as the bridges wait with a final
-	// event for its records.
+	// slowRecords and pdfLate are longer than a bridge waits with a final event for
+	// its records.
 	slowRecords = 3 * time.Second
 	pdfLate     = 4 * time.Second
 )

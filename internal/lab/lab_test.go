@@ -34,8 +34,8 @@ func TestLab(t *testing.T) {
 			{Number: 8, Kind: lab.KindScale, Target: 0, After: sec, Lasts: 2 * sec},
 		}, Calm: sec},
 		{Faults: []lab.Fault{
-			{Number: 9, Kind: lab.KindStoreKill, Lasts: 9 * sec}, // longer than an event waits for its records
-			{Number: 10, Kind: lab.KindAPIRecords, After: 4 * sec, Lasts: 6 * sec},
+			{Number: 9, Kind: lab.KindStoreKill, Lasts: 13 * sec}, // longer than an event waits for its records
+			{Number: 10, Kind: lab.KindAPIRecords, After: 8 * sec, Lasts: 6 * sec},
 		}, Calm: sec},
 	}
 	root, err := testbed.ModuleRoot()

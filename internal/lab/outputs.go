@@ -21,7 +21,7 @@ const bucket = "lab-records"
 // recordsWait is how long the final event of a state waits for its records: short,
 // so that a store that is away makes events that say pending, and others that bring
 // the records.
-const recordsWait = 4 * time.Second
+const recordsWait = 2 * time.Second
 
 // output is what an account publishes beside status events.
 type output struct {
