@@ -60,7 +60,7 @@ const (
 	DefaultListTimeout  = time.Minute
 )
 
-// Limits of a read of a result where ClientConfig leaves them zero. A PDF of 20 MB
+// Limits of a read of a result with content where ClientConfig leaves them zero. A PDF of 20 MB
 // and six images of 2 MB are 43 MB in base64 and, in a JWE, 57 MB; DefaultMaxResultBytes
 // leaves twice that. DefaultResultTimeout lets 57 MB come over a line of 500 kB/s.
 const (
@@ -106,8 +106,8 @@ type ClientConfig struct {
 	// list, and archiving. Zero means DefaultMaxListBytes and DefaultListTimeout.
 	MaxListBytes int64
 	ListTimeout  time.Duration
-	// MaxResultBytes and ResultTimeout are the same for a result, which can hold the
-	// content of records. Zero means DefaultMaxResultBytes and DefaultResultTimeout.
+	// MaxResultBytes and ResultTimeout are the same for a result with the content of
+	// records; one without has the limits of a single read. Zero means DefaultMaxResultBytes and DefaultResultTimeout.
 	MaxResultBytes int64
 	ResultTimeout  time.Duration
 	// Buffers are what results with the content of records are read into. Clients may

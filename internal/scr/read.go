@@ -56,7 +56,7 @@ func (c *Client) readResult(ctx context.Context, caseID string, r ResultRequest,
 	target := c.casesURL + "/" + caseID + c.suffix + r.query()
 	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
 	defer span.End()
-	_, err := c.do(ctx, span, request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.whole}, in)
+	_, err := c.do(ctx, span, request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.limitsOf(r)}, in)
 	if err != nil {
 		endWith(span, err)
 		return Result{}, nil, err
@@ -73,9 +73,10 @@ func (c *Client) readResult(ctx context.Context, caseID string, r ResultRequest,
 // decodeResult turns the body of a good answer into the result of the case that was
 // asked for. The contents are in what in has taken.
 func (c *Client) decodeResult(in *incoming, caseID string, r ResultRequest) (Result, []RecordContent, error) {
-	plain, err := in.open(c.whole.bytes)
+	limit := c.limitsOf(r).bytes
+	plain, err := in.open(limit)
 	if errors.Is(err, errNotHere) {
-		plain, err = c.open(in.whole(), c.whole.bytes)
+		plain, err = c.open(in.whole(), limit)
 	}
 	if err != nil {
 		return Result{}, nil, answered(err)
@@ -88,6 +89,15 @@ func (c *Client) decodeResult(in *incoming, caseID string, r ResultRequest) (Res
 		return Result{}, nil, answered(err)
 	}
 	return found, contents, nil
+}
+
+// limitsOf are those of a single read, unless content was asked for: the rest of a
+// result is as small as a case, the metadata of its PDF too.
+func (c *Client) limitsOf(r ResultRequest) limits {
+	if r.Binary {
+		return c.whole
+	}
+	return c.single
 }
 
 // mayAsk says what is wrong with a question before it is asked.

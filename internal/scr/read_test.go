@@ -127,6 +127,9 @@ func TestResultHasItsOwnLimits(t *testing.T) {
 		if _, err := client.Case(t.Context(), sampleID); scr.Reason(err) != "rejected_too_large" {
 			t.Errorf("chunked=%t: %v", chunked, err)
 		}
+		if _, err := client.Result(t.Context(), sampleID, scr.ResultRequest{Class: scr.ClassGwG, PDF: true}, nil); scr.Reason(err) != "rejected_too_large" {
+			t.Errorf("chunked=%t, no content asked for: %v", chunked, err)
+		}
 		cfg.MaxResultBytes = 100_000
 		if _, err := newClient(t, cfg).Result(t.Context(), sampleID, wantAll, nobody(t)); scr.Reason(err) != "rejected_too_large" {
 			t.Errorf("chunked=%t: %v", chunked, err)
@@ -144,10 +147,16 @@ func TestResultTimeout(t *testing.T) {
 				return nil, r.Context().Err()
 			})
 			cfg.ResultTimeout = tt.set
-			began := time.Now()
-			_, err := newClient(t, cfg).Result(t.Context(), sampleID, scr.ResultRequest{Class: scr.ClassGwG}, nil)
-			if took := time.Since(began); scr.Reason(err) != "timeout" || took != tt.want {
-				t.Errorf("%v after %v", err, took)
+			client := newClient(t, cfg)
+			for request, want := range map[scr.ResultRequest]time.Duration{
+				wantAll:                          tt.want,
+				{Class: scr.ClassGwG, PDF: true}: scr.DefaultTimeout,
+			} {
+				began := time.Now()
+				_, err := client.Result(t.Context(), sampleID, request, nobody(t))
+				if took := time.Since(began); scr.Reason(err) != "timeout" || took != want {
+					t.Errorf("binary=%t: %v after %v", request.Binary, err, took)
+				}
 			}
 		})
 	}
