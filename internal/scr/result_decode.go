@@ -54,7 +54,7 @@ func newResultDecoder(r ResultRequest, c Case) *resultDecoder {
 	if n := len(c.Identifications); n > 0 {
 		d.result.Identifications = make([]IdentificationResult, n)
 	}
-	d.kept.limited = limitedNames(r.Class, "")
+	d.leave()
 	return d
 }
 
@@ -241,7 +241,7 @@ func (d *resultDecoder) resultValue(place reflect.Value, n node, f *resultField)
 func (d *resultDecoder) leaf(place reflect.Value, n node, f *resultField) {
 	var v any
 	if f.kind == kindRaw {
-		c := copier{limited: d.kept.limited, most: maxRaw}
+		c := copier{refuse: d.kept.refused, licence: inLicence(d.ledger.path), most: maxRaw}
 		raw, ok := c.copy(n.raw)
 		d.ledger.add(Dropped{Path: d.ledger.labelPath(), Field: f.label, Reason: DroppedContent, Count: c.content})
 		d.ledger.add(Dropped{Path: d.ledger.labelPath(), Field: f.label, Reason: DroppedClass, Count: c.refused})
@@ -302,7 +302,7 @@ func textOf(raw []byte) (string, DropReason) {
 	if t.UnmarshalJSON(raw) != nil {
 		return "", DroppedShape
 	}
-	if raw[0] == '"' && isContent(raw) {
+	if raw[0] == '"' && isContent(raw[1:len(raw)-1]) {
 		return "", DroppedContent
 	}
 	return string(t), ""
@@ -331,11 +331,13 @@ func (d *resultDecoder) unknownMembers(n node) {
 func (d *resultDecoder) unknown(name string, raw []byte) {
 	d.ledger.push(name, -1)
 	defer d.ledger.pop()
+	var refusal DropReason
+	if d.request.KeepUnknown {
+		refusal = d.kept.refused.refusal(name, inLicence(d.ledger.path))
+	}
 	switch {
-	case d.request.KeepUnknown && d.kept.limited[name]:
-		d.ledger.dropUnknown(DroppedClass, 1)
-	case d.request.KeepUnknown && name == contentName:
-		d.ledger.dropUnknown(DroppedContent, 1)
+	case refusal != "":
+		d.ledger.dropUnknown(refusal, 1)
 	case !d.keep(raw):
 		d.ledger.dropUnknown(DroppedUnknown, 1)
 	}

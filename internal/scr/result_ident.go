@@ -53,12 +53,18 @@ func (d *resultDecoder) identifications(n node, f *resultField) {
 // enter says whose fields come next.
 func (d *resultDecoder) enter(i int) {
 	d.ident, d.method = i, d.result.Case.Identifications[i].Method
-	d.kept.limited = limitedNames(d.request.Class, d.method)
+	d.kept.refused = refusals{classOf(d.request.Class), methodOf(d.method)}
 }
 
+// leave says that fields of the case come next. What nobody knows of them can be
+// about any of its identifications.
 func (d *resultDecoder) leave() {
 	d.ident, d.method = -1, ""
-	d.kept.limited = limitedNames(d.request.Class, "")
+	all := otherMethod
+	for _, i := range d.result.Case.Identifications {
+		all |= methodOf(i.Method)
+	}
+	d.kept.refused = refusals{classOf(d.request.Class), all}
 }
 
 // looks finds the identifications in the places where they stand. One of which

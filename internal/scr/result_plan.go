@@ -186,17 +186,3 @@ var objectsOfResult = sync.OnceValue(func() map[string]map[string]bool {
 	}
 	return objects
 })
-
-// limitedNames are the names of all fields that some class or method may have and
-// this one may not: in what nobody knows, none of them is kept, wherever it stands.
-func limitedNames(c RegulatoryClass, method string) map[string]bool {
-	names := make(map[string]bool)
-	for _, fields := range fieldAllowances {
-		for name, a := range fields {
-			if a.classes != 0 && !a.allows(c, method) {
-				names[name] = true
-			}
-		}
-	}
-	return names
-}

@@ -323,7 +323,7 @@ func TestParseResultKeepsUnknownFields(t *testing.T) {
 	content := strings.Repeat("QUJD", 200)
 	body := `{` + headJSON + `,"z":{ "a" : [ 1 , "x y" ] },"Erika M.":"e",
 		"identifications":[{` + videoStatusJSON + `,"score":0.50,"records":[{"recordId":"1","thumbnail":"` + content + `","hash":null}],
-			"identificationDocument":{"mrz":{"number":"N","line":"L","documentData":"QUJD","image":"data:image/png;base64,` + content + `","list":["` + content + `",2]}},
+			"identificationDocument":{"mrz":{"number":"N","line":"L","documentData":"QUJD","image":"data:image/png;base64,` + content + `","list":["` + content + `",2],"sizes":[1,2]}},
 			"documentData":"QUJD","authority":"A"}],
 		"contactData":{"firstName":"A"}}`
 	request := scr.ResultRequest{Class: scr.ClassStandard, KeepUnknown: true}
@@ -333,7 +333,7 @@ func TestParseResultKeepsUnknownFields(t *testing.T) {
 	}
 	want := []scr.UnknownField{
 		{`$.contactData.firstName`, `"A"`},
-		{`$.identifications[0].identificationDocument.mrz`, `{"line":"L","list":[null,2]}`},
+		{`$.identifications[0].identificationDocument.mrz`, `{"line":"L","sizes":[1,2]}`},
 		{`$.identifications[0].records[0].hash`, `null`},
 		{`$.identifications[0].score`, `0.50`},
 		{`$.z`, `{"a":[1,"x y"]}`},
@@ -378,7 +378,7 @@ func TestParseResultKeepsNoContent(t *testing.T) {
 			}
 		})
 	}
-	words := strings.Repeat(content[:400]+" ", 4)
+	words := strings.Repeat(content[:50]+" ", 40)
 	r, _, err := scr.ParseResult([]byte(`{`+headJSON+`,"z":"`+words+`"}`), scr.ResultRequest{Class: scr.ClassStandard, KeepUnknown: true})
 	if err != nil || len(r.Unknown) != 1 {
 		t.Errorf("a long text in words: %d fields, %v", len(r.Unknown), err)

@@ -11,7 +11,7 @@ const contentName = "documentData"
 
 // keeper keeps what no source knows. It copies nothing before it knows what fits.
 type keeper struct {
-	limited map[string]bool // names of which nothing is kept, where the decoder is
+	refused refusals // where the decoder is
 	fields  []keptField
 	over    bool
 }
@@ -20,7 +20,7 @@ type keptField struct {
 	path    []step
 	text    string // of the path
 	raw     []byte
-	limited map[string]bool
+	refused refusals
 }
 
 // add notes a value, unless there are too many to be told apart.
@@ -29,7 +29,7 @@ func (k *keeper) add(path []step, raw []byte) bool {
 		k.over = true
 		return false
 	}
-	k.fields = append(k.fields, keptField{slices.Clone(path), jsonPath(path), raw, k.limited})
+	k.fields = append(k.fields, keptField{slices.Clone(path), jsonPath(path), raw, k.refused})
 	return true
 }
 
@@ -40,7 +40,7 @@ func (k *keeper) within(limit int, l *ledger) []UnknownField {
 	var kept []UnknownField
 	for i, f := range k.fields {
 		l.path = f.path
-		c := copier{limited: f.limited, most: limit - len(f.text)}
+		c := copier{refuse: f.refused, licence: inLicence(f.path), most: limit - len(f.text)}
 		text, ok := c.copy(f.raw)
 		if c.full {
 			k.over = true
@@ -61,17 +61,18 @@ func (k *keeper) within(limit int, l *ledger) []UnknownField {
 }
 
 // copier copies JSON without white space, without binary content, and without the
-// fields of the limited names. Of a list, null stays in the place of what is left
-// out.
+// fields that are refused.
 type copier struct {
 	jsonScanner
 
-	limited map[string]bool
-	most    int // bytes
+	refuse  refusals
+	licence bool // in a driving licence
+	inList  bool // and in no object of it: the outermost list was looked through
+	most    int  // bytes
 	out     []byte
 	full    bool // more than most
 	content int  // what was left out as binary content
-	refused int  // fields of the limited names
+	refused int  // fields that are refused
 }
 
 // copy copies a value, and reports whether anything is left of it. If it is full
@@ -98,10 +99,10 @@ func (c *copier) value(depth int) bool {
 	case first == '{' && depth < maxDepth:
 		c.object(depth)
 	case first == '[' && depth < maxDepth:
-		c.list(depth)
+		return c.list(depth)
 	default:
 		raw := c.jsonScanner.value()
-		if first == '"' && len(raw) > 0 && isContent(raw) {
+		if first == '"' && len(raw) > 0 && isContent(raw[1:len(raw)-1]) {
 			c.content++
 			return false
 		}
@@ -111,13 +112,16 @@ func (c *copier) value(depth int) bool {
 }
 
 func (c *copier) object(depth int) {
+	licence, inList := c.licence, c.inList
+	defer func() { c.licence, c.inList = licence, inList }()
+	c.inList = false
 	c.put('{')
 	first := true
 	for n := 0; c.more('}', n); n++ {
 		quoted := c.name()
 		name := unquoteName(quoted)
-		if name == contentName || c.limited[name] {
-			if name == contentName {
+		if reason := c.refuse.refusal(name, licence); reason != "" {
+			if reason == DroppedContent {
 				c.content++
 			} else {
 				c.refused++
@@ -125,6 +129,7 @@ func (c *copier) object(depth int) {
 			c.skip(depth)
 			continue
 		}
+		c.licence = licence || isLicence(name)
 		before := len(c.out)
 		if !first {
 			c.put(',')
@@ -141,67 +146,28 @@ func (c *copier) object(depth int) {
 	c.put('}')
 }
 
-func (c *copier) list(depth int) {
+// list copies a list, unless its texts together are content: a file comes in pieces,
+// too, and its rest is part of it.
+func (c *copier) list(depth int) bool {
+	inList := c.inList
+	defer func() { c.inList = inList }()
+	if !inList {
+		ahead := c.jsonScanner
+		var f contentFinder
+		if f.list(&ahead, depth) {
+			c.content++
+			c.skip(depth)
+			return false
+		}
+	}
+	c.inList = true
 	c.put('[')
 	for n := 0; c.more(']', n); n++ {
 		if n > 0 {
 			c.put(',')
 		}
-		if !c.value(depth + 1) {
-			c.put([]byte("null")...)
-		}
+		c.value(depth + 1)
 	}
 	c.put(']')
-}
-
-// minContent is the length of a run of base64 from which a text is taken for binary
-// content. The longest identifier that is known has 64 characters, and what people
-// write has blanks.
-const minContent = 512
-
-// isContent reports whether a quoted JSON text holds binary content: a run of base64,
-// of either alphabet, or a data URL, however it is escaped. What does not belong into
-// base64 ends a run only, so that a damaged file is no less a file.
-func isContent(quoted []byte) bool {
-	b := quoted[1 : len(quoted)-1]
-	if len(b) < minContent {
-		return false
-	}
-	long := minContent
-	const marker = "base64,"
-	if at := bytes.Index(b[:minContent/2], []byte(marker)); at >= 0 {
-		b = b[at+len(marker):]
-		long = min(long, len(b))
-	}
-	for run := 0; len(b) > 0; {
-		size, ok := base64Char(b)
-		b = b[size:]
-		if run += size; !ok {
-			run = 0
-		}
-		if run >= long {
-			return true
-		}
-	}
-	return false
-}
-
-// base64Char is the length of the character with which a JSON text begins, and
-// whether base64 has it: line breaks are taken for one, too.
-func base64Char(text []byte) (size int, ok bool) {
-	c, size := text[0], 1
-	if c == '\\' {
-		if size = escapeLen(text); size == 0 {
-			return 1, false
-		}
-		plain := unescaped(text[:size])
-		if plain == "" { // a line break
-			return size, true
-		}
-		if len(plain) != 1 {
-			return size, false
-		}
-		c = plain[0]
-	}
-	return size, isBase64URL(c) || c == '+' || c == '/' || c == '='
+	return true
 }
