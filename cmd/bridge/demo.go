@@ -146,14 +146,14 @@ func (d *demo) play(ctx context.Context, logger *slog.Logger) error {
 	if err := d.startLoad(); err != nil {
 		return err
 	}
-	verdict, results, err := d.finish(ctx)
+	verdict, sample, err := d.finish(ctx)
 	if err != nil {
 		return whyStopped(ctx, err)
 	}
-	if err := d.view.end(&verdict, &results); err != nil {
+	if err := d.view.end(d.results, &verdict, &sample); err != nil {
 		return err
 	}
-	if !verdict.Clean() || len(results.Wrong) > 0 {
+	if !verdict.Clean() || !sample.clean() {
 		return &reportedError{"not verified"}
 	}
 	if !d.flags.serve {
@@ -209,7 +209,7 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 		return err
 	}
 	accounts := scrsim.ExampleAccounts("http://the-bridge")
-	d.results = newDemoResults(resultAccount(accounts).ClientID, records)
+	d.results = &demoResults{account: resultAccount(accounts).ClientID, store: records}
 	s, _, err := loadSettings(slices.Concat(
 		bridgeEnviron("http://"+d.simAddr, accounts), resultEnviron(accounts, d.results.account),
 		[]string{

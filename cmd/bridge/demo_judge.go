@@ -8,7 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/internal/audit"
-	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
 )
 
@@ -68,13 +67,12 @@ type demoConsumer struct {
 
 func (c *demoConsumer) take(ctx context.Context, r *kgo.Record) error {
 	if r.Topic == c.d.names.Result {
-		return c.d.results.noteResult(ctx, c.result, r)
+		return c.d.results.note(ctx, c.result, r)
 	}
 	event, err := c.status.Decode(ctx, r.Value)
 	if err != nil {
 		return fmt.Errorf("decode event at %d/%d: %w", r.Partition, r.Offset, err)
 	}
-	c.d.results.noteEvent(&event)
 	if err := c.d.view.event(r.Timestamp, &event); err != nil {
 		return err
 	}
@@ -84,14 +82,14 @@ func (c *demoConsumer) take(ctx context.Context, r *kgo.Record) error {
 
 // finish waits until the load is played and the topics tell it all, or until
 // nothing has come for a while, and judges.
-func (d *demo) finish(ctx context.Context) (audit.Verdict, resultVerdict, error) {
+func (d *demo) finish(ctx context.Context) (audit.Verdict, sampleVerdict, error) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	shown, since := d.shown.Load(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			return audit.Verdict{}, resultVerdict{}, ctx.Err()
+			return audit.Verdict{}, sampleVerdict{}, ctx.Err()
 		case <-ticker.C:
 		}
 		if n := d.shown.Load(); n != shown {
@@ -102,18 +100,17 @@ func (d *demo) finish(ctx context.Context) (audit.Verdict, resultVerdict, error)
 		}
 		verdict, err := d.judge(ctx)
 		if err != nil {
-			return verdict, resultVerdict{}, err
+			return verdict, sampleVerdict{}, err
 		}
-		// The judge of events reads the topics by itself; it waits for the view only
-		// so that the summary comes behind the last event. That of results judges what
-		// the view's consumer saw.
-		complete := verdict.Clean() && shown >= int64(verdict.Events) && d.results.settled()
+		// The judge reads the topics by itself; it waits for the view only so that
+		// the summary comes behind the last event.
+		complete := verdict.Clean() && shown >= int64(verdict.Events) && d.results.arrived()
 		if complete || time.Since(since) > d.settle() {
 			if d.main.hooks.results != nil {
 				d.main.hooks.results(d.results)
 			}
-			results, err := d.results.judge(ctx, d.sim)
-			return verdict, results, err
+			sample, err := d.results.judgeSample()
+			return verdict, sample, err
 		}
 	}
 }
@@ -130,12 +127,8 @@ func (d *demo) settle() time.Duration {
 // was seen, and sweeps find what no webhook tells.
 func (d *demo) judge(ctx context.Context) (audit.Verdict, error) {
 	changes, attempts := d.sim.Truth(), d.sim.Attempts()
-	marks, err := sampleMarks()
-	if err != nil {
-		return audit.Verdict{}, err
-	}
 	evidence := audit.Evidence{
-		Kafka: d.kafka(), Prefix: d.prefix, Canaries: append(scrsim.Canaries(), marks...),
+		Kafka: d.kafka(), Prefix: d.prefix,
 		Truth: make([]audit.Change, len(changes)), Webhooks: make([]audit.Webhook, len(attempts)),
 		Options: audit.Options{Strict: true, RequireAll: true, Classes: make(map[string]schemas.RegulatoryClass)},
 	}
@@ -147,6 +140,9 @@ func (d *demo) judge(ctx context.Context) (audit.Verdict, error) {
 	}
 	for _, a := range d.accounts {
 		evidence.Options.Classes[a.ClientID] = schemas.RegulatoryClass(a.Class)
+	}
+	if err := d.results.evidence(ctx, d.sim, &evidence); err != nil {
+		return audit.Verdict{}, err
 	}
 	if d.main.hooks.tamper != nil {
 		if err := d.main.hooks.tamper(ctx, &evidence); err != nil {

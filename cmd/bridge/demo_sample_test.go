@@ -1,14 +1,16 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"postident-bridge/internal/audit"
 	"postident-bridge/internal/scrsim"
 	"postident-bridge/schemas"
 )
@@ -130,39 +132,56 @@ func TestPrintedResult(t *testing.T) {
 // The demo says what is wrong with results and records, and fails.
 func TestDemoNamesWhatIsWrongWithResults(t *testing.T) {
 	t.Parallel()
-	var location string
+	lose := func(ctx context.Context, e *audit.Evidence) error {
+		dump, err := audit.TakeDump(ctx, e.Kafka, e.Prefix)
+		if err != nil {
+			return err
+		}
+		e.Dump = &dump
+		withheld := false
+		for i := range dump.Topics {
+			for j := range dump.Topics[i].Partitions {
+				p := &dump.Topics[i].Partitions[j]
+				p.Records = slices.DeleteFunc(p.Records, func(r audit.Record) bool {
+					hide := dump.Topics[i].Name == e.Prefix+"result.v1" && r.Visible && !withheld
+					withheld = withheld || hide
+					return hide
+				})
+			}
+		}
+		e.Inventory = e.Inventory[1:]
+		return nil
+	}
 	spoil := func(r *demoResults) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for id := range r.results {
-			if id != r.sample.EventID {
-				delete(r.results, id) // withheld
-			}
-		}
-		r.results[r.sample.EventID] = bytes.Repeat([]byte{1}, 32)
 		r.sample.ContactData.FirstName.Value = new("Erik")
-		for at, ref := range r.references {
-			location = at
-			ref.Size++
-			r.references[at] = ref
-			break
-		}
 	}
-	got := runDemo(t, hooks{results: spoil}, "--cases", "8")
-	if got.code != exitFailed {
-		t.Errorf("exit %d", got.code)
+	got := runDemo(t, hooks{tamper: lose, results: spoil, settle: time.Second}, "--cases", "2")
+	if got.code != exitFailed || strings.Contains(got.stderr, "bridge:") {
+		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
 	for _, want := range []string{
-		" has no result\n", " has another digest than the event says\n", "wrong: record " + location + ": wrong_size\n",
-		"wrong: the result of the guide's sample has not, or otherwise: contactData.firstName.value\n",
-		"sample: 125 of 126 fields", " findings about results and records\n",
+		", 1 results lost", "results lost: case SIMGWG01/", "its object is not in the store", " 1 missing or not intact\n",
+		"the result of the guide's sample has not, or otherwise: contactData.firstName.value\n", "sample: 125 of 126 fields",
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in\n%s", want, got.stdout[strings.Index(got.stdout, "\nEVENTS"):])
 		}
 	}
-	if strings.Count(got.stdout, "wrong: ") < 4 || strings.Contains(got.stderr, "bridge:") {
-		t.Errorf("stderr %q", got.stderr)
+}
+
+// A sample that alone is wrong fails the demo, too.
+func TestDemoFailsForTheSampleAlone(t *testing.T) {
+	t.Parallel()
+	spoil := func(r *demoResults) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.sample = nil
+	}
+	got := runDemo(t, hooks{results: spoil}, "--cases", "1")
+	if got.code != exitFailed || !strings.HasSuffix(got.stdout, "\nnot verified: fields of the guide's sample are missing\n") {
+		t.Errorf("exit %d\n%s", got.code, got.stdout)
 	}
 }
 

@@ -169,19 +169,19 @@ func (v *view) sample(b *strings.Builder, r *schemas.IdentificationResult) {
 
 // end prints the result of the guide's sample, how many events there were of which
 // kind, and the verdict last.
-func (v *view) end(verdict *audit.Verdict, results *resultVerdict) error {
+func (v *view) end(results *demoResults, verdict *audit.Verdict, sample *sampleVerdict) error {
 	if v.asJSON {
-		if results.sample != nil {
-			sample := resultField{parts: resultFields(results.sample)}
-			if err := v.line(map[string]any{"sample": sample.json()}); err != nil {
+		if sample.result != nil {
+			result := resultField{parts: resultFields(sample.result)}
+			if err := v.line(map[string]any{"sample": result.json()}); err != nil {
 				return err
 			}
 		}
-		return v.line(map[string]any{"result": shownResult(verdict, results)})
+		return v.line(map[string]any{"result": shownResult(verdict, sample)})
 	}
 	var b strings.Builder
-	if results.sample != nil {
-		v.sample(&b, results.sample)
+	if sample.result != nil {
+		v.sample(&b, sample.result)
 	}
 	types := []schemas.StatusType{
 		schemas.StatusTypeNotification, schemas.StatusTypePreliminary, schemas.StatusTypeFinal,
@@ -210,13 +210,12 @@ func (v *view) end(verdict *audit.Verdict, results *resultVerdict) error {
 	fmt.Fprintf(&b, "\n%d changes were found by sweeps of the API's lists: their webhooks were lost on purpose, or came\n"+
 		"later, or the API sends none, as for a case that closes by itself (method none).\n\n", v.swept)
 	v.mu.Unlock()
-	b.WriteString(results.lines())
+	b.WriteString(results.resultLines(verdict, sample))
 	switch err := verdict.Err(); {
 	case err != nil:
 		b.WriteString(v.paint(red, err.Error()+"\n"))
-	case len(results.Wrong) > 0:
-		b.WriteString(verdict.String() + "\n")
-		b.WriteString(v.paint(red, fmt.Sprintf("not verified: %d findings about results and records\n", len(results.Wrong))))
+	case !sample.clean():
+		b.WriteString(verdict.String() + "\n" + v.paint(red, "not verified: fields of the guide's sample are missing\n"))
 	default:
 		b.WriteString(v.paint(green, verdict.String()+"\n"))
 	}
@@ -233,15 +232,15 @@ type shownFinding struct {
 	Detail   string `json:"detail"`
 }
 
-func shownResult(r *audit.Verdict, results *resultVerdict) map[string]any {
+func shownResult(r *audit.Verdict, sample *sampleVerdict) map[string]any {
 	findings := make([]shownFinding, len(r.Findings))
 	for i, f := range r.Findings {
 		findings[i] = shownFinding{f.Kind.String(), f.ClientID, f.CaseID, f.Where, f.Sequence, f.Detail}
 	}
 	return map[string]any{
-		"verified": r.Clean() && len(results.Wrong) == 0, "results": results, "summary": r.String(), "changes": r.Changes, "events": r.Events,
+		"verified": r.Clean() && sample.clean(), "summary": r.String(), "changes": r.Changes, "events": r.Events,
 		"lost": r.Count(audit.Lost), "doubled": r.Count(audit.Doubled), "outOfOrder": r.Count(audit.OutOfOrder),
-		"superseded": r.Superseded, "unseen": r.Unseen, "findings": findings,
+		"results": r.Results, "recordsNamed": r.References, "recordsStored": r.Objects, "sample": sample, "superseded": r.Superseded, "unseen": r.Unseen, "findings": findings,
 	}
 }
 
