@@ -86,11 +86,7 @@ func (w *worker) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode barrier: %w", err)
 	}
-	// A stop lets it end, bounded: what it leaves open would stay so until the
-	// broker's time-out, if nobody comes after it.
-	finish, stop := outlive(ctx, w.p.cfg.timings.finishTimeout)
-	defer stop()
-	if err := w.commit(finish, []*kgo.Record{w.stateRecord(schemas.BarrierKey, barrier)}); err != nil {
+	if err := w.commit(ctx, []*kgo.Record{w.stateRecord(schemas.BarrierKey, barrier)}); err != nil {
 		return fmt.Errorf("write barrier: %w", err)
 	}
 	for {
