@@ -112,7 +112,7 @@ func (p *Publisher) awaitTopics(ctx context.Context) (topology, error) {
 		}
 		p.health.bad(err.Error())
 		p.cfg.Logger.WarnContext(ctx, "topics not available", "error", err)
-		if !wait(ctx, p.cfg.timings.inspectInterval) {
+		if !wait(ctx, min(p.cfg.timings.inspectInterval, time.Second)) { // a topic just made shows a moment later
 			return topology{}, ctx.Err()
 		}
 	}
