@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -84,6 +85,7 @@ func (a *archive) on(cfg *Config) {
 // Closed cases are archived after a while, each once, over restarts; others are not.
 // A look at an archived case gives no event.
 func TestClosedCasesAreArchivedOnce(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		var a archive
@@ -136,6 +138,7 @@ func TestClosedCasesAreArchivedOnce(t *testing.T) {
 
 // The cases of several accounts lie in any order, and each account is asked once.
 func TestArchivingAsksForManyAtOnce(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		var one, other archive
@@ -163,6 +166,7 @@ func TestArchivingAsksForManyAtOnce(t *testing.T) {
 // P8: an account that may not archive (403) is asked now and then, and its cases
 // are read all the same; one that is held back is not asked at all.
 func TestArchivingSparesItsAccount(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		a := archive{err: &scr.UnauthorisedError{Status: 403}}

@@ -37,7 +37,7 @@ func drawnCase(t *rapid.T) string {
 // put writes a state as a commit does.
 func (r *expectationRun) put(t *rapid.T) {
 	key := drawnCase(t)
-	ends := rapid.SliceOfN(nearTime, 0, 3).Draw(t, "ends")
+	ends := rapid.SliceOfN(nearTime(), 0, 3).Draw(t, "ends")
 	state := schemas.CaseState{ClientID: clientOf(key), CaseID: caseOf(key)}
 	for _, at := range ends {
 		state.HooksDue = append(state.HooksDue, schemas.HookDue{StatusType: schemas.StatusTypeFinal, Until: at})
@@ -61,7 +61,7 @@ func (r *expectationRun) forget(t *rapid.T) {
 
 // take takes what has ended, and queues what has not, as the worker does.
 func (r *expectationRun) take(t *rapid.T) {
-	by := nearTime.Draw(t, "by")
+	by := nearTime().Draw(t, "by")
 	var got, want []string
 	var again []string
 	for key := r.table.takeEnded(by); key != ""; key = r.table.takeEnded(by) {

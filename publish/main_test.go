@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	// Tests on Apache Kafka wait most of their time: for sessions, transactions
 	// and brokers. Two at a time, as two cores would have it, take ten minutes.
 	if p := flag.Lookup("test.parallel"); p != nil && p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		if err := p.Value.Set("12"); err != nil {
+		if err := p.Value.Set("24"); err != nil {
 			panic(err)
 		}
 	}

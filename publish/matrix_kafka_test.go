@@ -20,7 +20,7 @@ func TestZombiesOnApacheKafka(t *testing.T) {
 	steps := map[string]bool{"membership": true, "open": true, "barrier": true, "barrier end": true, "restore": true, "read": true, "store record": true, "produce": true, "end": true}
 	var table matrixTable
 	t.Cleanup(func() { t.Log(table.String()) })
-	slots := make(chan struct{}, 16) // cells at once: their publishers share the machine
+	slots := make(chan struct{}, 24) // cells at once: their publishers share the machine
 	for i, row := range matrixRows() {
 		// Of a step's later occasions only the end of the transactions that move
 		// the position, or bring late records: each cell costs a session time-out.

@@ -12,6 +12,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/observation"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
@@ -31,6 +32,7 @@ const testDue = 20 * time.Minute
 // onHookStage plays a scenario of P4 inside a bubble.
 func onHookStage(t *testing.T, play func(s *hookStage)) {
 	t.Helper()
+	awaitVirtualTurn(t)
 	synctest.Test(t, func(t *testing.T) {
 		play(&hookStage{stage: newVirtualStage(t), began: time.Now().Truncate(time.Second)})
 	})
@@ -123,6 +125,7 @@ const inReview, success = scr.StatusReviewPending, scr.StatusSuccess
 
 // P4: what only a sweep found, though a webhook was due, is counted once.
 func TestMissedWebhookIsCountedOnce(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		id := caseName(1)
@@ -240,6 +243,7 @@ func TestNothingIsDueOfTypesThatAreOff(t *testing.T) {
 // due came in time; and one that does not wait there was missed, which a new
 // process finds out.
 func TestOutageLongerThanTheWebhookIsDue(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	for name, came := range map[string]bool{"it waits in the inbox": true, "it never came": false} {
 		t.Run(name, func(t *testing.T) {
@@ -274,6 +278,7 @@ func TestOutageLongerThanTheWebhookIsDue(t *testing.T) {
 // A webhook that came, but waits with its case because the account is down, was
 // not missed: what it told of is judged when the case was read.
 func TestWebhookThatWaitsForItsAccountIsNotMissed(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		id := caseName(1)
@@ -326,6 +331,7 @@ func TestWebhookThatJoinsTheSlotOfASweep(t *testing.T) {
 // Of a case that the retries of a webhook could not read, the webhook is settled
 // when its trigger goes to the dead letters.
 func TestWebhookInTheDeadLettersIsNotMissed(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onHookStage(t, func(s *hookStage) {
 		id := caseName(1)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postident-bridge/internal/claim"
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -201,6 +202,7 @@ func TestStoreComesBackInTime(t *testing.T) {
 // P6: past RecordsWait the status event goes out, its result with it, and says that
 // its records are late; an event of its own brings them.
 func TestRecordsComeLate(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	for _, tt := range []struct {
 		name                string
@@ -538,6 +540,7 @@ func TestRecordsDeadline(t *testing.T) {
 // An account whose records are turned off while they are late asks for them no more,
 // and gets them when they are on again.
 func TestRecordsTurnedOffWhileLate(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	onShelfStage(t, func(s *shelfStage) {
 		stop := s.start()

@@ -210,6 +210,7 @@ var testRecordsPauses = []time.Duration{time.Second, 2 * time.Second, 4 * time.S
 // onShelfStage plays a scenario of results and records inside a bubble.
 func onShelfStage(t *testing.T, play func(s *shelfStage)) {
 	t.Helper()
+	awaitVirtualTurn(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelfStage{hookStage: &hookStage{stage: newVirtualStage(t), began: time.Now().Truncate(time.Second)}, dir: filepath.Join(t.TempDir(), "records")}
 		s.shelf = newShelf(s.hookStage.source)

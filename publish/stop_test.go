@@ -13,6 +13,7 @@ import (
 // may be in the middle of a transaction.
 func TestStopWaitsForWorkersOfLostPartitions(t *testing.T) {
 	t.Parallel()
+	awaitVirtualTurn(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newVirtualStage(t)
 		cfg := s.config()

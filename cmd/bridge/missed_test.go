@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/scr"
 	"postident-bridge/internal/scrsim"
 )
@@ -29,7 +30,7 @@ import (
 // at the time of another, the count is a guess.
 func TestMissedWebhooksAreThoseThatTheSimulatorLost(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	tests := map[string]struct {
 		faults scrsim.FaultSet
 		dwell  time.Duration

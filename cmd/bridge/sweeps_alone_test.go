@@ -25,7 +25,7 @@ import (
 // the machine plays a part.
 func TestSweepsAloneBringEveryState(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	synctest.Test(t, func(t *testing.T) {
 		const cases = 10_000
 		v := newVirtual(t, scrsim.Config{Accounts: withoutWebhooks(), Seed: 11},
@@ -48,7 +48,7 @@ func TestSweepsAloneBringEveryState(t *testing.T) {
 // The same in real time on a real Apache Kafka, with fewer cases.
 func TestSweepsAloneOnApacheKafka(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	const (
 		cases = 2_000
 		rate  = 40 // a second

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/scrsim"
 )
 
@@ -18,7 +19,7 @@ import (
 // in every way, in an account each.
 func TestCrowdedWindows(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	t.Run("reconciliation", func(t *testing.T) {
 		t.Parallel()
 		// Long closed: only a reconciliation lists them, by when they were created.
@@ -120,7 +121,7 @@ func (v *virtual) toldHoles(clientID string) (told []toldHole) {
 // wait, cases to archive. The others go on, and it does when its password is right.
 func TestLockedAccountIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, scrsim.Config{Seed: 3}, "BRIDGE_ACCOUNT_1_ARCHIVE=true", "BRIDGE_ARCHIVE_AFTER=10m")
 		const locked, other = "SIMGWG01", "SIMTKG01"
@@ -187,7 +188,7 @@ func (v *virtual) requestsSince(clientID string, since time.Time) []scrsim.Reque
 // asked once a day all the same: accounts that are not used are switched off.
 func TestQuietAccountMakesItsDailyRequest(t *testing.T) {
 	t.Parallel()
-	skipUnderRace(t)
+	counterpart.SkipUnderRace(t)
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, scrsim.Config{Accounts: scrsim.ExampleAccounts("")[:1]},
 			"BRIDGE_POLL_CLOSED_EVERY=0", "BRIDGE_POLL_OPEN_EVERY=0", "BRIDGE_POLL_RECONCILE_EVERY=0")

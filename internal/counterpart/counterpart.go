@@ -1,7 +1,7 @@
 // Package counterpart starts, for tests, what the bridge meets in production and
 // does not share code with: Apache Kafka brokers, a schema registry, an S3 server,
 // and consumers in other languages. Package testbed does the work; this one fits it
-// to the life of a test.
+// to the life of a test, and says what the race detector leaves to `make test-proofs`.
 //
 // What a machine lacks (Java, Maven, Python) skips the test with the reason.
 // Where CI=true it fails the test instead. Under -short nothing is started.
