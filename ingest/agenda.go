@@ -150,7 +150,12 @@ func (a *agenda) passed(s *sweep, r request, sent time.Time, skew, pause time.Du
 		if !r.until.IsZero() && r.window.until.Before(reached) {
 			reached = r.window.until
 		}
-		a.cursor.ClosedUntil = &reached
+		// A walk begins an overlap behind the cursor. Until it is past it, the cursor
+		// stays: going back would cost whoever comes next another overlap. A whole
+		// walk sets it, even back, for a clock may have been wrong.
+		if done || a.cursor.ClosedUntil == nil || reached.After(*a.cursor.ClosedUntil) {
+			a.cursor.ClosedUntil = &reached
+		}
 	case SweepOpen:
 		if done {
 			a.cursor.OpenAt = new(s.began)

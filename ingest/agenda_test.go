@@ -233,3 +233,27 @@ func TestAgendaPassesNothingThatTheAPIHasYetToClose(t *testing.T) {
 		t.Errorf("the cursor stands at %v, by the API's clock it is %v", a.cursor.ClosedUntil, at)
 	}
 }
+
+// A closed sweep that ends in the midst, behind where the last one came to, has
+// not undone that: whoever goes on begins one overlap behind it, not two.
+func TestAgendaKeepsTheCursorUntilAWalkIsPastIt(t *testing.T) {
+	t.Parallel()
+	cursor := walkStart.Add(-time.Second)
+	a := newAgenda(dailyPlan, schemas.Sweeps{ClosedUntil: &cursor})
+	a.widths[SweepClosed] = time.Minute
+	s := a.sweep(SweepClosed, walkStart)
+	for range 4 {
+		r := s.next(&bounds{})
+		s.answered(r, 500, false, nil, &bounds{})
+		if a.passed(s, r, walkStart, 0, time.Minute) {
+			t.Fatal("the sweep is done")
+		}
+		if !a.cursor.ClosedUntil.Equal(cursor) {
+			t.Fatalf("the cursor went from %v to %v", cursor, a.cursor.ClosedUntil)
+		}
+	}
+	next := newAgenda(dailyPlan, a.cursor)
+	if from, want := next.sweep(SweepClosed, walkStart).walk.from, cursor.Add(-dailyPlan.Overlap); !from.Equal(want) {
+		t.Errorf("the next owner sweeps from %v, want %v", from, want)
+	}
+}
