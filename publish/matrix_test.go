@@ -266,11 +266,11 @@ func TestFaultMatrix(t *testing.T) {
 	for _, row := range matrixRows() {
 		for _, cell := range row.cells() {
 			t.Run(fmt.Sprintf("%s/%s/%s", row.name(), cell.fault, cell.fate), func(t *testing.T) {
+				t.Parallel()
 				// The detector sees each step fail once; how, is nothing to it.
 				if counterpart.UnderRace && cell.fault != sabotage.Applied {
 					counterpart.SkipUnderRace(t)
 				}
-				t.Parallel()
 				t.Cleanup(func() { table.ended(cell, t.Failed()) })
 				synctest.Test(t, func(t *testing.T) { table.took(cell, cell.play(newVirtualScene(t, cell.older))) })
 			})

@@ -23,6 +23,7 @@ type metrics struct {
 	leftOut      metric.Int64Counter
 	stored       metric.Int64Counter
 	storedBytes  metric.Int64Counter
+	empty        metric.Int64Counter
 	storing      metric.Float64Histogram
 	looks        metric.Int64Counter
 	superseded   metric.Int64Counter
@@ -65,6 +66,7 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 	m.leftOut = counter("postident.results.left_out", "{result}", "Results too large for their topic, whose status event went out without them, by account.")
 	m.stored = counter("postident.records.stored", "{record}", "Binary records put into the object store, also those that were there, by account.")
 	m.storedBytes = counter("postident.records.stored.size", "By", "Size of the binary records put into the object store, by account.")
+	m.empty = counter("postident.records.without_content", "{record}", "Records of final states that the API names, and whose content it did not give though it was asked for, by account.")
 	m.storing = seconds("postident.records.duration", "Reads of a case with its records and their uploads, by account and result.", .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120)
 	m.looks = counter("postident.looks", "{look}", "Looks at a case that were settled, by account and verdict.")
 	m.superseded = counter("postident.changes.superseded", "{change}", "States seen later than their successor, which give no event.")
@@ -178,8 +180,9 @@ func missedLabels(clientID string, t schemas.StatusType) metric.AddOption {
 	return metric.WithAttributes(attribute.String("client_id", clientID), attribute.String("status_type", string(t)))
 }
 
-// recordsStored counts how an attempt to store the records of a case ended.
-func (m *metrics) recordsStored(ctx context.Context, clientID string, s stored, d time.Duration) {
+// recordsStored counts how an attempt to store the records of a case ended; empty are
+// those whose content did not come.
+func (m *metrics) recordsStored(ctx context.Context, clientID string, s stored, empty int, d time.Duration) {
 	client, result := attribute.String("client_id", clientID), "ok"
 	if s.err != nil {
 		result = failureOf(s.err).reason
@@ -191,6 +194,9 @@ func (m *metrics) recordsStored(ctx context.Context, clientID string, s stored, 
 	}
 	m.stored.Add(ctx, int64(len(s.references)), metric.WithAttributes(client))
 	m.storedBytes.Add(ctx, size, metric.WithAttributes(client))
+	if s.err == nil {
+		m.empty.Add(ctx, int64(empty), metric.WithAttributes(client))
+	}
 }
 
 func (m *metrics) resultLeftOut(ctx context.Context, clientID string) {

@@ -100,7 +100,7 @@ func (w *worker) storeRecords(ctx context.Context, r result) result {
 	} else {
 		r = second
 	}
-	w.p.metrics.recordsStored(ctx, a.ClientID, r.stored, w.p.cfg.Now().Sub(began))
+	w.p.metrics.recordsStored(ctx, a.ClientID, r.stored, withoutContent(r.answer, a.RegulatoryClass, r.stored.references), w.p.cfg.Now().Sub(began))
 	return r
 }
 
@@ -122,6 +122,23 @@ func mayKeepAny(c scr.Case, class schemas.RegulatoryClass) bool {
 		}
 	}
 	return false
+}
+
+// withoutContent counts the records of final states whose content the account may
+// have and the answer did not give. They are not waited for: no answer says whether
+// it will ever come (facts C6), and where files go by SFTP it never does (guide 7.4.1).
+func withoutContent(c scr.Case, class schemas.RegulatoryClass, references map[recordKey]schemas.RecordReference) (n int) {
+	for _, id := range c.Identifications {
+		if typeOf(id.Method, id.Status) != schemas.StatusTypeFinal {
+			continue
+		}
+		for _, r := range id.Records {
+			if _, ok := references[recordKey{method: id.Method, created: id.Created.UnixMilli(), record: r}]; !ok && scr.ContentAllowed(r.Type, scr.RegulatoryClass(class), id.Method) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // readAndStore is the second read, and the uploads that go with it.

@@ -586,3 +586,40 @@ func TestRecordsReason(t *testing.T) {
 		}
 	}
 }
+
+// What the API names and does not give is counted, and waited for by nobody.
+func TestWithoutContent(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	face, pdf := scr.Record{ID: "1", Type: "userface"}, scr.Record{ID: "2", Type: "result"}
+	of := func(status string, records ...scr.Record) scr.Case {
+		return scr.Case{Identifications: []scr.Identification{{Method: scr.MethodVideo, Status: status, Created: created, Records: records}}}
+	}
+	key := func(r scr.Record) recordKey {
+		return recordKey{method: scr.MethodVideo, created: created.UnixMilli(), record: r}
+	}
+	for _, tt := range []struct {
+		name  string
+		shown scr.Case
+		class schemas.RegulatoryClass
+		given []scr.Record
+		want  int
+	}{
+		{"all is there", of(scr.StatusSuccess, face, pdf), schemas.RegulatoryClassGwG, []scr.Record{face, pdf}, 0},
+		{"the PDF comes later, or by SFTP", of(scr.StatusSuccess, face, pdf), schemas.RegulatoryClassGwG, []scr.Record{face}, 1},
+		{"nothing is there", of(scr.StatusSuccess, face, pdf), schemas.RegulatoryClassGwG, nil, 2},
+		{"the class may not have the image", of(scr.StatusSuccess, face), schemas.RegulatoryClassEIDAS, nil, 0},
+		{"not final yet", of(scr.StatusReviewPending, face, pdf), schemas.RegulatoryClassGwG, nil, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			references := make(map[recordKey]schemas.RecordReference)
+			for _, r := range tt.given {
+				references[key(r)] = schemas.RecordReference{}
+			}
+			if got := withoutContent(tt.shown, tt.class, references); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
+	}
+}
