@@ -204,7 +204,7 @@ func (w *world) judge(t *testing.T, metrics []byte) audit.Verdict {
 func (w *world) compareConsumers(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.Registry, published []audit.Published) {
 	t.Helper()
 	topic := w.prefix + "status.v1"
-	for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
+	for _, language := range counterpart.Languages() {
 		consumed := counterpart.Consume(t, language, kafka.Bootstrap, registry.URL, topic, len(published))
 		if len(consumed) != len(published) {
 			t.Errorf("%s read %d of %d events", language, len(consumed), len(published))

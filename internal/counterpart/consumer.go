@@ -24,11 +24,15 @@ const consumersScript = "consumers/run"
 type Language string
 
 // The languages: Python with Confluent's client and fastavro, Java with Apache
-// Kafka's client and Apache Avro.
+// Kafka's client and Apache Avro, Node with kafkajs and avsc.
 const (
 	Python Language = "python"
 	Java   Language = "java"
+	Node   Language = "node"
 )
+
+// Languages are those that Consume knows.
+func Languages() []Language { return []Language{Python, Java, Node} }
 
 // Consumed is a record as a foreign consumer decoded it.
 type Consumed struct {

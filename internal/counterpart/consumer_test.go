@@ -201,7 +201,7 @@ func readByOthers(t *testing.T, kafka *counterpart.Kafka, registry *counterpart.
 
 	raw := readAll(t, kafka, topic, len(samples), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	want := decoded(t, raw, public.decode(lookup))
-	for _, language := range []counterpart.Language{counterpart.Python, counterpart.Java} {
+	for _, language := range counterpart.Languages() {
 		t.Run(string(language), func(t *testing.T) {
 			t.Parallel()
 			got := asLines(t, counterpart.Consume(t, language, kafka.Bootstrap, schema, topic, len(want)))

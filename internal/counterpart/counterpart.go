@@ -3,7 +3,7 @@
 // and consumers in other languages. Package testbed does the work; this one fits it
 // to the life of a test, and says what the race detector leaves to `make test-proofs`.
 //
-// What a machine lacks (Java, Maven, Python) skips the test with the reason.
+// What a machine lacks (Java, Maven, Python, Node) skips the test with the reason.
 // Where CI=true it fails the test instead. Under -short nothing is started.
 package counterpart
 
