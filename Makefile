@@ -91,7 +91,7 @@ cover: ## Measure the tests' coverage; cover.out holds it, the function list is 
 lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between packages.
 	tools/dependencies
 	tools/broken-rules --dry-run
-	$(TOOLS)/golangci-lint run $(PKG)
+	$(TOOLS)/golangci-lint run --allow-serial-runners $(PKG)
 
 .PHONY: lint-rules
 lint-rules: $(TOOLS)/golangci-lint ## Prove on planted violations that the project's own lint rules fire.
