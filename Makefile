@@ -21,6 +21,7 @@ REGISTRY_PORT ?= 8081
 S3_PORT ?= 7070
 TESTFLAGS ?=
 PKG ?= ./...
+VERSION ?=
 # Whoever calls counterpart.SkipUnderRace, by name.
 PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart.SkipUnderRace/ {print name}' {cmd/bridge,publish}/*_test.go | paste -sd '|')
 
@@ -28,11 +29,28 @@ PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 RULE=7-event-id-from-the-clock KAFKA_PORT=9092"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 RULE=7-event-id-from-the-clock KAFKA_PORT=9092 VERSION=1.2.3"
 
 .PHONY: build
 build: ## Build bin/bridge.
 	go build -trimpath -o bin/bridge ./cmd/bridge
+
+.PHONY: image
+image: image-tool ## Build the container image (bin/bridge-image.tar: OCI, amd64 and arm64) and its SBOMs, without an engine.
+	$(TOOLS)/image build -out bin
+
+.PHONY: image-test
+image-test: image-tool ## Build the image twice, compare, and run it: non-root, read-only root; needs root and unshare.
+	tools/image-test $(TOOLS)/image
+
+.PHONY: release
+release: image-tool ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
+	$(TOOLS)/image release -out dist '$(VERSION)'
+
+.PHONY: image-tool
+image-tool:
+	@mkdir -p $(TOOLS)
+	cd tools/image && go build -trimpath -o ../../$(TOOLS)/image .
 
 .PHONY: demo
 demo: ## Watch the whole flow: embedded broker, simulated API, verified at the end.
@@ -45,6 +63,10 @@ test: ## Run every test under the race detector, on a real Apache Kafka too wher
 	@# what is timed.
 	go build -race ./...
 	tools/counted go test -race -p 1 -timeout 20m $(PKG) $(TESTFLAGS)
+ifeq ($(PKG),./...)
+	@# A module of its own, which ./... does not reach.
+	cd tools/image && go vet ./... && go test ./... $(TESTFLAGS)
+endif
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
 
 # Hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.
@@ -55,6 +77,9 @@ test-proofs: ## Run the long proofs in virtual time, without the race detector.
 .PHONY: test-fast
 test-fast: ## Run what needs neither Java nor patience (go test -short, no race detector).
 	go test -short $(PKG) $(TESTFLAGS)
+ifeq ($(PKG),./...)
+	cd tools/image && go test ./... $(TESTFLAGS)
+endif
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (5s).
@@ -92,6 +117,9 @@ lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between 
 	tools/dependencies
 	tools/broken-rules --dry-run
 	$(TOOLS)/golangci-lint run --allow-serial-runners $(PKG)
+ifeq ($(PKG),./...)
+	cd tools/image && ../../$(TOOLS)/golangci-lint run --allow-serial-runners --config ../../.golangci.yml ./...
+endif
 
 .PHONY: lint-rules
 lint-rules: $(TOOLS)/golangci-lint ## Prove on planted violations that the project's own lint rules fire.
@@ -146,7 +174,7 @@ clean: ## Stop what was started and remove what was built.
 	@[ ! -d .cache/kafka ] || $(MAKE) --no-print-directory kafka-down
 	@[ ! -d .cache/registry ] || $(MAKE) --no-print-directory registry-down
 	@[ ! -d .cache/s3 ] || $(MAKE) --no-print-directory s3-down
-	rm -rf bin .cache cover.out
+	rm -rf bin .cache dist cover.out
 
 # The build tools are pinned in tools/go.mod, so that go.mod holds only what the bridge needs.
 $(TOOLS)/golangci-lint: MODULE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,9 +11,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// buildInfo says what this binary was built from. Everything comes from what
-// the Go toolchain stamps into it; a checkout built without version control
-// data has no revision.
+// version is that of a release, which its build stamps in (tools/image). Any other
+// build has the version that the Go toolchain makes of tag and commit.
+var version string
+
+// buildInfo says what this binary was built from. But for the version of a
+// release, everything comes from what the Go toolchain stamps into it; a checkout
+// built without version control data has no revision.
 type buildInfo struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
@@ -23,14 +28,12 @@ type buildInfo struct {
 }
 
 func readBuildInfo() buildInfo {
-	b := buildInfo{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := buildInfo{Version: cmp.Or(version, "(devel)"), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
-	if info.Main.Version != "" {
-		b.Version = info.Main.Version
-	}
+	b.Version = cmp.Or(version, info.Main.Version, "(devel)")
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// releaseVersion is a version of Semantic Versioning without a "v" before it, and
+// without build metadata, which a tag of an image cannot hold.
+var releaseVersion = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+
+// release builds what a release holds, and puts it in the place of the directory
+// dir once all of it is there.
+func release(ctx context.Context, repo, dir, version string, out io.Writer) error {
+	src, err := readyForRelease(ctx, repo, version)
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".release-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	defer os.RemoveAll(work)
+	if err := os.Chmod(work, 0o755); err != nil { //nolint:gosec // others may read a release
+		return fmt.Errorf("open directory to readers: %w", err)
+	}
+	if work, err = filepath.Abs(work); err != nil {
+		return fmt.Errorf("find directory: %w", err)
+	}
+	name := "bridge-" + version
+	d := described{version: version, revision: src.revision, created: src.created, tag: version}
+	platforms, err := imagePlatforms("")
+	if err != nil {
+		return err
+	}
+	var binaries []string
+	for _, p := range append(platforms[:len(platforms):len(platforms)], platform{"darwin", "arm64"}) {
+		binary := filepath.Join(work, name+"-"+p.String())
+		if _, err := buildBinary(ctx, src, p, version, binary); err != nil {
+			return err
+		}
+		bom, err := sbomOf(binary, d)
+		if err != nil {
+			return err
+		}
+		if err := writeSBOM(bom, binary+".cdx.json"); err != nil {
+			return err
+		}
+		binaries = append(binaries, binary)
+	}
+	if err := writeImage(d, src, platforms, binaries[:len(platforms)], work, name+"-image", out); err != nil {
+		return err
+	}
+	sums, err := checksums(work)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, "SHA256SUMS"), []byte(sums), 0o644); err != nil { //nolint:gosec // as above
+		return fmt.Errorf("write checksums: %w", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove what was built before: %w", err)
+	}
+	if err := os.Rename(work, dir); err != nil {
+		return fmt.Errorf("move into place: %w", err)
+	}
+	fmt.Fprint(out, sums)
+	return nil
+}
+
+// readyForRelease refuses what cannot be released as version: a version that is
+// none, one without a section in the changelog, and files that are not committed.
+func readyForRelease(ctx context.Context, repo, version string) (source, error) {
+	if !releaseVersion.MatchString(version) {
+		return source{}, fmt.Errorf("VERSION is %q, not like 1.2.3 or 1.2.3-rc.1", version)
+	}
+	changelog, err := os.ReadFile(filepath.Join(repo, "CHANGELOG.md"))
+	if err != nil {
+		return source{}, fmt.Errorf("read changelog: %w", err)
+	}
+	if err := checkChangelog(string(changelog), version); err != nil {
+		return source{}, err
+	}
+	src, err := readSource(ctx, repo, os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return source{}, err
+	}
+	if src.modified {
+		return source{}, errors.New("files differ from the commit, or are not in it: git status shows which")
+	}
+	return src, nil
+}
+
+// checkChangelog refuses a changelog without a section "## [version] - date" that
+// says something.
+func checkChangelog(changelog, version string) error {
+	for section := range strings.SplitSeq("\n"+changelog, "\n## ") {
+		heading, text, _ := strings.Cut(section, "\n")
+		date, ok := strings.CutPrefix(heading, "["+version+"]")
+		if !ok {
+			continue
+		}
+		if _, err := time.Parse(time.DateOnly, strings.TrimPrefix(date, " - ")); err != nil {
+			return fmt.Errorf("CHANGELOG.md: the heading of %s should be \"## [%s] - 2006-01-02\", with its date", version, version)
+		}
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "- ") {
+				return nil
+			}
+		}
+		return fmt.Errorf("CHANGELOG.md: the section of %s says nothing", version)
+	}
+	return fmt.Errorf("CHANGELOG.md has no section \"## [%s] - date\"", version)
+}
+
+// checksums are those of the files of a directory, as sha256sum prints them.
+func checksums(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("list files: %w", err)
+	}
+	var out strings.Builder
+	for _, entry := range entries {
+		f, err := os.Open(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return "", fmt.Errorf("open file: %w", err)
+		}
+		hash := sha256.New()
+		_, err = io.Copy(hash, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", fmt.Errorf("read %s: %w", entry.Name(), err)
+		}
+		fmt.Fprintf(&out, "%x  %s\n", hash.Sum(nil), entry.Name())
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCheckChangelog(t *testing.T) {
+	t.Parallel()
+	const changelog = `# Changelog
+
+## [Unreleased]
+
+- something
+
+## [1.3.0]
+
+- undated
+
+## [1.2.3] - 2026-11-29
+
+### Added
+
+- something else
+
+## [1.2.2] - 2026-11-28
+
+### Added
+
+## [1.2.1] - yesterday
+
+- something
+`
+	for _, test := range []struct {
+		version, want string // want is part of the error, "" for none
+	}{
+		{"1.2.3", ""},
+		{"1.2.4", "no section"},
+		{"1.2", "no section"},
+		{"1.2.2", "says nothing"},
+		{"1.2.1", "with its date"},
+		{"1.3.0", "with its date"},
+	} {
+		err := checkChangelog(changelog, test.version)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.version, err, test.want)
+		}
+	}
+}
+
+// repository makes one with a changelog that has 1.2.3.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "CHANGELOG.md"), "## [1.2.3] - 2026-11-29\n\n- all\n")
+	for _, args := range [][]string{
+		{"init", "--quiet"},
+		{"add", "CHANGELOG.md"},
+		{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false", "commit", "--quiet", "--message", "All", "--date", "2026-11-29T12:00:00Z"},
+	} {
+		if _, err := output(t.Context(), dir, []string{"GIT_COMMITTER_DATE=2026-11-29T12:00:00Z"}, "git", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestReadyForRelease(t *testing.T) {
+	t.Parallel()
+	dir := repository(t)
+	src, err := readyForRelease(t.Context(), dir, "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(src.revision) != 40 || src.modified {
+		t.Errorf("source is %+v", src)
+	}
+	for version, want := range map[string]string{"": "VERSION", "v1.2.3": "VERSION", "1.2": "VERSION", "1.2.3+x": "VERSION", "2.0.0": "CHANGELOG.md"} {
+		if _, err := readyForRelease(t.Context(), dir, version); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("version %q: %v", version, err)
+		}
+	}
+	write(t, filepath.Join(dir, "new"), "not committed")
+	if _, err := readyForRelease(t.Context(), dir, "1.2.3"); err == nil || !strings.Contains(err.Error(), "git status") {
+		t.Errorf("with a file that is not committed: %v", err)
+	}
+}
+
+func TestReadSource(t *testing.T) {
+	t.Parallel()
+	dir := repository(t)
+	for epoch, want := range map[string]string{"": "2026-11-29T12:00:00Z", "0": "1970-01-01T00:00:00Z"} {
+		src, err := readSource(t.Context(), dir, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := src.created.Format("2006-01-02T15:04:05Z07:00"); got != want {
+			t.Errorf("SOURCE_DATE_EPOCH %q: %s, not %s", epoch, got, want)
+		}
+		if got := src.tag(); got != src.revision[:12] {
+			t.Errorf("tag is %q of %q", got, src.revision)
+		}
+	}
+	if _, err := readSource(t.Context(), dir, "today"); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+		t.Errorf("SOURCE_DATE_EPOCH that is no number: %v", err)
+	}
+	write(t, filepath.Join(dir, "CHANGELOG.md"), "changed")
+	src, err := readSource(t.Context(), dir, "")
+	if err != nil || !src.modified || !strings.HasSuffix(src.tag(), "-modified") {
+		t.Errorf("with a change: %+v, %v", src, err)
+	}
+}
+
+func TestBuildArgsStampTheVersionOfAReleaseOnly(t *testing.T) {
+	t.Parallel()
+	if args := buildArgs("1.2.3", "out"); !slices.Contains(args, "-ldflags=-s -w -X main.version=v1.2.3") {
+		t.Errorf("arguments are %q", args)
+	}
+	if args := buildArgs("", "out"); !slices.Contains(args, "-ldflags=-s -w") {
+		t.Errorf("arguments are %q", args)
+	}
+}
+
+func TestChecksumsAreThoseOfSha256sum(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "b"), "")
+	write(t, filepath.Join(dir, "a"), "a\n")
+	sums, err := checksums(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := output(t.Context(), dir, nil, "sha256sum", "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(sums) != want {
+		t.Errorf("checksums are\n%s\nnot\n%s", sums, want)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
