@@ -22,6 +22,9 @@ S3_PORT ?= 7070
 TESTFLAGS ?=
 PKG ?= ./...
 VERSION ?=
+# The versions of Kubernetes whose schemas the chart is held against.
+KUBERNETES := 1.35.4 1.36.3 1.37.2
+CHART_TOOLS := helm helm-docs helm-unittest kubeconform kubeschemas
 # Whoever calls counterpart.SkipUnderRace, by name.
 PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart.SkipUnderRace/ {print name}' {cmd/bridge,publish}/*_test.go | paste -sd '|')
 
@@ -169,6 +172,16 @@ s3-down: ## Stop it and forget its data.
 	tools/s3 down .cache/s3
 	rm -rf .cache/s3
 
+.PHONY: chart-test
+chart-test: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Check the Helm chart: lint, unit tests, schemas of Kubernetes, score, refusals, golden renderings.
+	@$(TOOLS)/kubeschemas .cache/kube-schemas $(KUBERNETES)
+	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)"
+
+.PHONY: chart-golden
+chart-golden: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Write the chart's golden renderings and README.md again; look at the difference.
+	@$(TOOLS)/kubeschemas .cache/kube-schemas $(KUBERNETES)
+	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)" --write
+
 .PHONY: clean
 clean: ## Stop what was started and remove what was built.
 	@[ ! -d .cache/kafka ] || $(MAKE) --no-print-directory kafka-down
@@ -183,4 +196,21 @@ $(TOOLS)/deadcode: MODULE := golang.org/x/tools/cmd/deadcode
 $(TOOLS)/%: tools/go.mod tools/go.sum
 	@mkdir -p $(@D)
 	cd tools && go build -trimpath -o ../$@ $(MODULE)
+	@touch $@
+
+# Those of the chart have a module of their own: Helm alone brings ten times what the others do.
+$(TOOLS)/helm: MODULE := helm.sh/helm/v3/cmd/helm
+$(TOOLS)/helm-docs: MODULE := github.com/norwoodj/helm-docs/cmd/helm-docs
+$(TOOLS)/helm-unittest: MODULE := github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+$(TOOLS)/kubeconform: MODULE := github.com/yannh/kubeconform/cmd/kubeconform
+$(TOOLS)/kubeschemas: MODULE := ./kubeschemas
+$(TOOLS)/kubeschemas: $(wildcard tools/chart/kubeschemas/*.go)
+$(CHART_TOOLS:%=$(TOOLS)/%): tools/chart/go.mod tools/chart/go.sum
+	@mkdir -p $(@D)
+	cd tools/chart && go build -trimpath -o ../../$@ $(MODULE)
+	@touch $@
+
+$(TOOLS)/kube-score: tools/chart/score/go.mod tools/chart/score/go.sum
+	@mkdir -p $(@D)
+	cd tools/chart/score && go build -trimpath -o ../../../$@ github.com/zegl/kube-score/cmd/kube-score
 	@touch $@

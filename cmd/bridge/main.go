@@ -155,6 +155,7 @@ Exit codes: 0 done, 1 failed, 2 used wrongly.`,
 	root.AddCommand(
 		m.demoCommand(),
 		m.runCommand(),
+		m.readyCommand(),
 		m.simulateCommand(),
 		m.topicsCommand(),
 		m.schemasCommand(),

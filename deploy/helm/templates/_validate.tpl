@@ -1,0 +1,73 @@
+{{/* Everything that is wrong with the values and that no schema can say, at once. */}}
+{{- define "postident-bridge.validate" -}}
+{{- $v := .Values -}}
+{{- $wrong := list -}}
+{{- if not $v.image.repository -}}
+{{- $wrong = append $wrong "image.repository: not set; name the image that `make image` built, in a registry of yours" -}}
+{{- end -}}
+{{- if not $v.config.kafka.brokers -}}
+{{- $wrong = append $wrong "config.kafka.brokers: not set; name the brokers as host:port" -}}
+{{- end -}}
+{{- if not $v.accounts -}}
+{{- $wrong = append $wrong "accounts: not set; at least one account of the API is needed" -}}
+{{- end -}}
+{{- $seen := dict -}}
+{{- range $i, $a := $v.accounts -}}
+  {{- if hasKey $seen $a.clientId -}}
+    {{- $wrong = append $wrong (printf "accounts[%d].clientId: %s is also that of accounts[%d]" $i $a.clientId (int (get $seen $a.clientId))) -}}
+  {{- end -}}
+  {{- $_ := set $seen $a.clientId $i -}}
+  {{- if not (or $a.existingSecret $a.password) -}}
+    {{- $wrong = append $wrong (printf "accounts[%d]: no existingSecret; it holds the API user's password under the key password" $i) -}}
+  {{- end -}}
+  {{- if and (eq (default "status" $a.payload) "result") (not $v.topics.resultRetention) (or $v.strimzi.topics.enabled $v.setup.enabled $v.tests.enabled) -}}
+    {{- $wrong = append $wrong (printf "topics.resultRetention: not set, though accounts[%d] publishes results, which are personal data; say for how long, such as 720h" $i) -}}
+  {{- end -}}
+  {{- if and (ne (default "off" $a.records) "off") (not $v.config.records.url) -}}
+    {{- $wrong = append $wrong (printf "config.records.url: not set, though accounts[%d].records is %s" $i $a.records) -}}
+  {{- end -}}
+{{- end -}}
+{{- $needed := include "postident-bridge.shutdownSeconds" . | float64 -}}
+{{- if and $v.terminationGracePeriodSeconds (le (float64 $v.terminationGracePeriodSeconds) $needed) -}}
+{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: %v is not longer than config.shutdown.delay and config.shutdown.timeout together (%s + %s); Kubernetes would kill the bridge while it stops" $v.terminationGracePeriodSeconds $v.config.shutdown.delay $v.config.shutdown.timeout) -}}
+{{- end -}}
+{{- range $kind := list "ingress" "httpRoute" -}}
+  {{- $edge := get $v $kind -}}
+  {{- if and $edge.enabled (not $v.config.webhook.trustedProxies) -}}
+    {{- $wrong = append $wrong (printf "config.webhook.trustedProxies: not set, though %s.enabled is true; name the network of its pods, or every webhook is refused with 403" $kind) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
+{{- $wrong = append $wrong "ingress.hosts: not set" -}}
+{{- end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
+{{- $wrong = append $wrong "httpRoute.parentRefs: not set; name the Gateway" -}}
+{{- end -}}
+{{- if and (or $v.strimzi.topics.enabled $v.strimzi.users.enabled) (not $v.strimzi.cluster) -}}
+{{- $wrong = append $wrong "strimzi.cluster: not set; name the Kafka cluster" -}}
+{{- end -}}
+{{- if and (eq $v.strimzi.users.authentication "tls") $v.strimzi.users.enabled (not $v.strimzi.users.tls) -}}
+{{- $wrong = append $wrong "strimzi.users.tls: false, though strimzi.users.authentication is tls" -}}
+{{- end -}}
+{{- if and $v.setup.enabled $v.setup.hook (or $v.externalSecrets.enabled $v.strimzi.users.enabled) -}}
+{{- $wrong = append $wrong "setup.hook: true, but a hook runs before the Secrets of externalSecrets and strimzi.users are there; set it to false" -}}
+{{- end -}}
+{{- if and $v.setup.enabled $v.setup.topics $v.strimzi.topics.enabled -}}
+{{- $wrong = append $wrong "setup.topics: true, though strimzi.topics.enabled makes the topics; choose one" -}}
+{{- end -}}
+{{- if and $v.externalSecrets.enabled (not (and $v.externalSecrets.secretStoreRef $v.externalSecrets.secrets)) -}}
+{{- $wrong = append $wrong "externalSecrets: secretStoreRef and secrets are needed" -}}
+{{- end -}}
+{{- $process := ternary $v.allInOne $v.process (eq $v.mode "all-in-one") -}}
+{{- if and $v.config.kafka.groupInstanceId (or $process.stableIdentity (gt (int $process.replicaCount) 1)) -}}
+{{- $wrong = append $wrong "config.kafka.groupInstanceId: one id for several pods, of which the older would stop; leave it empty and set stableIdentity" -}}
+{{- end -}}
+{{- range concat $v.extraEnv $v.webhook.extraEnv $v.poll.extraEnv $v.process.extraEnv $v.allInOne.extraEnv -}}
+  {{- if and .value (regexMatch "^BRIDGE_.*(PASSWORD|_KEY)$" .name) -}}
+    {{- $wrong = append $wrong (printf "extraEnv: %s stands there in plain text; take it from a Secret" .name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- printf "\n\n%d mistake(s) in the values:\n  %s\n" (len $wrong) (join "\n  " (uniq $wrong)) | fail -}}
+{{- end -}}
+{{- end -}}
