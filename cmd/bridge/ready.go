@@ -38,7 +38,11 @@ bridge and nothing else.`,
 			if len(args) == 1 {
 				url = args[0]
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), max(wait, askTimeout))
+			bound := askTimeout
+			if wait > 0 {
+				bound = wait
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), bound)
 			defer cancel()
 			answer, err := awaitReady(ctx, url, wait > 0)
 			if err != nil {
