@@ -39,7 +39,7 @@ func (c *Client) Archive(ctx context.Context, caseIDs []string) ([]string, error
 	defer span.End()
 	// A crash here, or an error: the request may have been carried out. Whoever
 	// asks again harms nothing, and is told nothing of those that are archived.
-	r := request{route: c.archiveRoute, target: target, header: c.header, body: body, limits: c.many, ownRight: true}
+	r := request{route: c.archiveRoute, target: target, body: body, limits: c.many, ownRight: true}
 	var answer wholeBody
 	_, err = c.do(ctx, span, r, &answer)
 	if err == nil {

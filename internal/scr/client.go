@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
@@ -15,7 +16,7 @@ import (
 
 // Client reads and archives the cases of one account. It is safe for concurrent
 // use and holds nothing that changes but the connections of its transport, the
-// names of unknown fields that its metric shows, and whether its credentials were
+// names of unknown fields that its metric shows, its passwords, and whether they were
 // refused.
 type Client struct {
 	http       *http.Client
@@ -23,8 +24,8 @@ type Client struct {
 	access     Access
 	casesURL   string // without a slash at its end
 	suffix     string // after the caseId, and of lists
-	readHeader http.Header
-	header     http.Header // of everything else
+	username   string
+	headers    atomic.Pointer[headers]
 	key        *Key
 	encryption Encryption
 	allowRSA15 bool
@@ -56,8 +57,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		clientID:   cfg.ClientID,
 		access:     cfg.Access,
 		suffix:     suffix,
-		readHeader: readHeader(cfg),
-		header:     requestHeader(cfg),
+		username:   cfg.Username,
 		key:        cfg.Key,
 		encryption: cfg.Encryption,
 		allowRSA15: cfg.AllowRSA15,
@@ -72,6 +72,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		listRoute:    newRoute(httpconv.RequestMethodGet, suffix),
 		archiveRoute: newRoute(httpconv.RequestMethodPatch, "/archive"),
 	}
+	c.headers.Store(newHeaders(cfg.Username, cfg.Password, cfg.Key, cfg.DataPassword))
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -107,6 +108,21 @@ func (c *Client) GoString() string { return c.String() }
 // stays usable.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
+// ChangePasswords makes the next requests bring these; an empty data password is one
+// that the account has none of. Requests under way that are refused with those
+// before are sent once more. A client that sends nothing because its credentials were
+// refused sends the next request as its probe, without waiting any longer.
+func (c *Client) ChangePasswords(password, dataPassword string) error {
+	if password == "" || c.key != nil && dataPassword == "" {
+		return errNoPassword
+	}
+	c.headers.Store(newHeaders(c.username, password, c.key, dataPassword))
+	c.lock.renew(c.now())
+	return nil
+}
+
+var errNoPassword = errors.New("change passwords: one that is needed is missing")
+
 // Case reads one case, with all identifications unless the scope is primary
 // (guide 7.4, 9.3). Apart from the context's own error, which it returns when
 // the caller's context ends the read, every error is a *UnavailableError, a
@@ -122,7 +138,7 @@ func (c *Client) Case(ctx context.Context, caseID string) (Case, error) {
 	target := c.casesURL + "/" + caseID + c.suffix
 	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
 	defer span.End()
-	r := request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.single}
+	r := request{route: c.caseRoute, target: target, limits: c.single}
 	var answer wholeBody
 	if _, err := c.do(ctx, span, r, &answer); err != nil {
 		endWith(span, err)
@@ -203,28 +219,28 @@ func endpoint(access Access, scope Scope) string {
 	return suffix
 }
 
-// requestHeader is the same for every request of the account, so it is made once.
-// Content-Type is mandatory on every request (guide 7.2.5), though the samples
-// of GET lack it (facts C16). There is no Accept: what type a JWE comes as is not
-// documented.
-func requestHeader(cfg ClientConfig) http.Header {
-	h := http.Header{}
-	h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cfg.Username+":"+cfg.Password)))
-	h.Set("Content-Type", "application/json")
-	h.Set("User-Agent", "postident-bridge")
-	return h
+// headers are those of every request of the account with its passwords, made once.
+type headers struct {
+	read  http.Header
+	other http.Header
 }
 
-// readHeader adds the key to it. In production it is mandatory (facts C17); the
-// answers to reads alone are encrypted (facts 1.9).
-func readHeader(cfg ClientConfig) http.Header {
-	h := requestHeader(cfg)
-	if cfg.Key != nil {
-		h.Set(HeaderAlg, AlgRSAOAEP256)
-		h.Set(HeaderKey, cfg.Key.header())
-		h.Set(HeaderKeyHash, KeyHash(cfg.Key.public, cfg.DataPassword))
+// newHeaders makes them. Content-Type is mandatory on every request (guide 7.2.5),
+// though the samples of GET lack it (facts C16). There is no Accept: what type a JWE
+// comes as is not documented. Reads bring the key, too. In production it is mandatory
+// (facts C17); the answers to reads alone are encrypted (facts 1.9).
+func newHeaders(username, password string, key *Key, dataPassword string) *headers {
+	h := http.Header{}
+	h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
+	h.Set("Content-Type", "application/json")
+	h.Set("User-Agent", "postident-bridge")
+	read := h.Clone()
+	if key != nil {
+		read.Set(HeaderAlg, AlgRSAOAEP256)
+		read.Set(HeaderKey, key.header())
+		read.Set(HeaderKeyHash, KeyHash(key.public, dataPassword))
 	}
-	return h
+	return &headers{read: read, other: h}
 }
 
 // newTransport is net/http's default with room for the parallel reads of the

@@ -20,8 +20,7 @@ import (
 type request struct {
 	route  *route
 	target string
-	header http.Header
-	body   []byte // nil: none
+	body   []byte // nil: none; what has one is no read
 	limits limits
 	// ownRight says that it takes a right that an account may lack, whatever its
 	// credentials: a 403 tells of the right then.
@@ -61,15 +60,28 @@ func (c *Client) do(ctx context.Context, span trace.Span, r request, to taker) (
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := c.exchange(ctx, r, to)
+	sent := c.headers.Load()
+	a, err := c.exchange(ctx, r, sent, to)
+	if current := c.headers.Load(); current != sent && refused(err) {
+		sent = current
+		a, err = c.exchange(ctx, r, sent, to)
+	}
 	end := c.now()
 	c.lock.leave(end, probe, r.refusal(err))
+	if c.headers.Load() != sent {
+		c.lock.renew(end) // the refusal, if it is one, says nothing of those that are valid now
+	}
 	c.telemetry.record(ctx, span, r.route, a.status, err, end.Sub(start))
 	return a, err
 }
 
+func refused(err error) bool {
+	_, ok := errors.AsType[*UnauthorisedError](err)
+	return ok
+}
+
 // exchange does one request.
-func (c *Client) exchange(ctx context.Context, r request, to taker) (answer, error) {
+func (c *Client) exchange(ctx context.Context, r request, with *headers, to taker) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, r.limits.timeout)
 	defer cancel()
 	var body io.Reader = http.NoBody
@@ -80,7 +92,10 @@ func (c *Client) exchange(ctx context.Context, r request, to taker) (answer, err
 	if err != nil {
 		return answer{}, fmt.Errorf("make request: %w", err)
 	}
-	req.Header = r.header.Clone()
+	req.Header = with.read.Clone()
+	if r.body != nil {
+		req.Header = with.other.Clone()
+	}
 	a := answer{sent: c.now()}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -83,7 +83,7 @@ func (c *Client) Cases(ctx context.Context, f Filter, each func(Listed)) (Page, 
 		body = new(wholeBody)
 	}
 	defer listBodies.Put(body)
-	r := request{route: c.listRoute, target: target, header: c.readHeader, limits: c.many}
+	r := request{route: c.listRoute, target: target, limits: c.many}
 	a, err := c.do(ctx, span, r, body)
 	page := Page{Sent: a.sent, Skew: a.skew()}
 	if err != nil {

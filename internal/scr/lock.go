@@ -45,6 +45,14 @@ func (l *lock) enter(now time.Time) (probe bool, err error) {
 	return true, nil
 }
 
+// renew lets the next request go as the probe: the credentials that were refused are
+// not those that it will bring.
+func (l *lock) renew(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = now
+}
+
 // leave tells what became of a request that went. Of requests that were sent
 // before the lock, a success says nothing, and another refusal nothing new.
 func (l *lock) leave(now time.Time, probe bool, err error) {

@@ -56,7 +56,7 @@ func (c *Client) readResult(ctx context.Context, caseID string, r ResultRequest,
 	target := c.casesURL + "/" + caseID + c.suffix + r.query()
 	ctx, span := c.telemetry.start(ctx, c.caseRoute, target)
 	defer span.End()
-	_, err := c.do(ctx, span, request{route: c.caseRoute, target: target, header: c.readHeader, limits: c.limitsOf(r)}, in)
+	_, err := c.do(ctx, span, request{route: c.caseRoute, target: target, limits: c.limitsOf(r)}, in)
 	if err != nil {
 		endWith(span, err)
 		return Result{}, nil, err
