@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,12 +60,15 @@ type WebhookConfig struct {
 	// TrustedProxies are the peers whose X-Forwarded-For is believed; empty
 	// means none, then the peer itself is the client.
 	TrustedProxies []netip.Prefix
-	AckTimeout     time.Duration    // 0 means DefaultAckTimeout; under 2 s
-	MaxInFlight    int              // 0 means DefaultMaxInFlight
-	Logger         *slog.Logger     // nil means silence
-	Meter          metric.Meter     // nil means none
-	Tracer         trace.Tracer     // nil means none; the incoming traceparent is kept all the same
-	Now            func() time.Time // stamps triggers; nil means time.Now
+	// PasswordGrace is how long the password before is taken too, after
+	// ChangePassword; 0 means not at all.
+	PasswordGrace time.Duration
+	AckTimeout    time.Duration    // 0 means DefaultAckTimeout; under 2 s
+	MaxInFlight   int              // 0 means DefaultMaxInFlight
+	Logger        *slog.Logger     // nil means silence
+	Meter         metric.Meter     // nil means none
+	Tracer        trace.Tracer     // nil means none; the incoming traceparent is kept all the same
+	Now           func() time.Time // stamps triggers, and ends the grace period; nil means time.Now
 }
 
 // Webhook accepts POSTIDENT's push notifications (guide 5): POST
@@ -86,6 +86,7 @@ type Webhook struct {
 	accounts   map[string]*account
 	addresses  addressCheck
 	ackTimeout time.Duration
+	grace      time.Duration // of passwords that were changed
 	// maxWaiting bounds waiting, the requests that wait for Kafka.
 	maxWaiting int64
 	waiting    atomic.Int64
@@ -100,12 +101,10 @@ type Webhook struct {
 
 // account is a WebhookAccount ready for comparison.
 type account struct {
-	clientID           string
-	hasCredentials     bool
-	username, password [sha256.Size]byte
-	// authorization is the header that brings both as every sender writes it.
-	authorization [sha256.Size]byte
-	answered      counts
+	clientID    string
+	username    string
+	credentials atomic.Pointer[credentials] // nil: none are configured
+	answered    counts
 }
 
 var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
@@ -117,6 +116,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		client:     cfg.Client,
 		topic:      cfg.Topic,
 		ackTimeout: cfg.AckTimeout,
+		grace:      cfg.PasswordGrace,
 		tracer:     cfg.Tracer,
 		now:        cfg.Now,
 		maxWaiting: int64(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
@@ -141,6 +141,9 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	}
 	if w.ackTimeout <= 0 || w.ackTimeout >= 2*time.Second {
 		errs = append(errs, fmt.Errorf("ack timeout: must be above 0 and under the sender's 2s, is %v", w.ackTimeout))
+	}
+	if w.grace < 0 {
+		errs = append(errs, fmt.Errorf("password grace: must not be negative, is %v", w.grace))
 	}
 	if cfg.MaxInFlight < 0 {
 		errs = append(errs, fmt.Errorf("max in flight: must be above 0, is %d", cfg.MaxInFlight))
@@ -179,13 +182,9 @@ func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 		case strings.Contains(a.Username, ":"):
 			errs = append(errs, fmt.Errorf("account %s: webhook user name must have no colon (RFC 7617)", a.ClientID))
 		}
-		out[a.ClientID] = &account{
-			clientID:       a.ClientID,
-			hasCredentials: a.Username != "",
-			username:       sha256.Sum256([]byte(a.Username)),
-			password:       sha256.Sum256([]byte(a.Password)),
-			authorization: sha256.Sum256([]byte(
-				"Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password)))),
+		out[a.ClientID] = &account{clientID: a.ClientID, username: a.Username}
+		if a.Username != "" {
+			out[a.ClientID].credentials.Store(&credentials{now: newBasicDigests(a.Username, a.Password)})
 		}
 	}
 	return out, errors.Join(errs...)
@@ -243,7 +242,7 @@ func (w *Webhook) serve(ctx context.Context, rw http.ResponseWriter, r *http.Req
 	if addr, ok := w.addresses.client(r.RemoteAddr, r.Header.Values("X-Forwarded-For")); !ok || !w.addresses.allows(addr) {
 		return refusedAddress, acc
 	}
-	if !acc.admits(r) {
+	if !acc.admits(r, w.now()) {
 		return refusedCredentials, acc
 	}
 	hook, result := readHook(rw, r)
@@ -271,25 +270,6 @@ func isJSON(h http.Header) bool {
 	}
 	coding := h.Get("Content-Encoding")
 	return mediaType == mediaTypeJSON && (coding == "" || strings.EqualFold(coding, "identity"))
-}
-
-// admits compares the request's credentials with the account's, in a time that
-// tells neither content nor length.
-func (a *account) admits(r *http.Request) bool {
-	if !a.hasCredentials {
-		return true
-	}
-	// One digest and no decoding, where the header is as every sender writes it.
-	// What else may be right is found below; that it took longer tells nothing
-	// but that the header is not this one, and the answer tells that too.
-	whole := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-	if subtle.ConstantTimeCompare(whole[:], a.authorization[:]) == 1 {
-		return true
-	}
-	username, password, ok := r.BasicAuth()
-	u, p := sha256.Sum256([]byte(username)), sha256.Sum256([]byte(password))
-	match := subtle.ConstantTimeCompare(u[:], a.username[:]) & subtle.ConstantTimeCompare(p[:], a.password[:])
-	return ok && match == 1
 }
 
 // bodies are buffers for what readHook reads. MaxBodyBytes keeps them small.
