@@ -29,6 +29,9 @@ type RegistryConfig struct {
 	URLs []string
 	// Username and Password are sent as basic auth when Username is set.
 	Username, Password string
+	// CurrentPassword gives the password before each request, where it may change;
+	// nil means Password.
+	CurrentPassword func() string
 	// HTTPClient carries TLS settings and proxies; nil means the default.
 	HTTPClient *http.Client
 	// Timeout bounds each request, unless HTTPClient has a time-out of its
@@ -61,8 +64,15 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		sr.HTTPClient(cfg.httpClient()),
 		sr.UserAgent("postident-bridge"),
 	}
-	if cfg.Username != "" {
+	switch {
+	case cfg.Username == "":
+	case cfg.CurrentPassword == nil:
 		opts = append(opts, sr.BasicAuth(cfg.Username, cfg.Password))
+	default:
+		opts = append(opts, sr.PreReq(func(r *http.Request) error {
+			r.SetBasicAuth(cfg.Username, cfg.CurrentPassword())
+			return nil
+		}))
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/rotate"
 )
 
 // backfillFlags are the flags of `backfill`.
@@ -133,10 +134,20 @@ func (m *Main) backfill(ctx context.Context, s *settings, f backfillFlags, from,
 		return err
 	}
 	defer clients[at].CloseIdleConnections()
-	kafka, err := kafkaOptions(ctx, s.Kafka, logger)
+	// It runs for hours: passwords and certificates change meanwhile.
+	watch, err := rotate.New(rotate.Config{Every: m.hooks.lookEvery, Logger: logger})
 	if err != nil {
 		return err
 	}
+	s.watchClients(clients, watch)
+	kafka, err := kafkaOptions(ctx, s, watch, logger)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { defer close(watched); _ = watch.Run(ctx) }() // its only error is that of ctx
+	defer func() { cancel(); <-watched }()
 	client, err := kgo.NewClient(append(slices.Clone(kafka), ingest.ProducerOpts()...)...)
 	if err != nil {
 		return fmt.Errorf("make kafka client: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/rotate"
 )
 
 // build makes and starts the parts in one straight line; each says at once how
@@ -25,13 +26,20 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		return where, err
 	}
 	p.down.add("telemetry", tel.Shutdown)
-	kafka, err := kafkaOptions(ctx, s.Kafka, p.logger)
+	watch, err := rotate.New(rotate.Config{Every: p.lookEvery, Logger: p.logger, Meter: tel.Meter})
 	if err != nil {
 		return where, err
 	}
-	parts, err := p.makeRoles(ctx, kafka, tel)
+	kafka, err := kafkaOptions(ctx, s, watch, p.logger)
 	if err != nil {
 		return where, err
+	}
+	parts, err := p.makeRoles(ctx, kafka, watch, tel)
+	if err != nil {
+		return where, err
+	}
+	if !watch.Idle() {
+		p.start(ctx, "settings watch", watch.Run)
 	}
 
 	where.Admin, err = p.serve(ctx, "admin server", s.Admin.Addr, newAdminServer(&p.ready, tel.Metrics, p.logger))
@@ -69,9 +77,9 @@ type roleParts struct {
 }
 
 // makeRoles makes the parts of the process's roles, and starts none.
-func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, tel *telemetry) (parts roleParts, err error) {
+func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, watch *rotate.Watch, tel *telemetry) (parts roleParts, err error) {
 	if slices.Contains(p.roles, roleWebhook) {
-		if parts.webhook, err = p.makeWebhook(kafka, tel); err != nil {
+		if parts.webhook, err = p.makeWebhook(kafka, watch, tel); err != nil {
 			return parts, err
 		}
 	}
@@ -84,6 +92,7 @@ func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, tel *telemetry
 	if err != nil {
 		return parts, err
 	}
+	p.settings.watchClients(clients, watch)
 	p.down.add("api connections", func(context.Context) error {
 		for _, c := range clients {
 			c.CloseIdleConnections()
@@ -97,7 +106,7 @@ func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, tel *telemetry
 		p.ready.roles = append(p.ready.roles, roleReady{rolePoll, parts.poll.Ready})
 	}
 	if slices.Contains(p.roles, roleProcess) {
-		if parts.process, err = newProcessRole(ctx, &p.settings, kafka, clients, tel, p.logger); err != nil {
+		if parts.process, err = newProcessRole(ctx, &p.settings, kafka, clients, watch, tel, p.logger); err != nil {
 			return parts, err
 		}
 		parts.process.config.FaultPauses = p.faultPauses
@@ -106,7 +115,7 @@ func (p *process) makeRoles(ctx context.Context, kafka []kgo.Opt, tel *telemetry
 	return parts, nil
 }
 
-func (p *process) makeWebhook(kafka []kgo.Opt, tel *telemetry) (*ingest.Webhook, error) {
+func (p *process) makeWebhook(kafka []kgo.Opt, watch *rotate.Watch, tel *telemetry) (*ingest.Webhook, error) {
 	client, err := kgo.NewClient(append(slices.Clone(kafka), ingest.ProducerOpts()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make producer of the webhook: %w", err)
@@ -118,6 +127,7 @@ func (p *process) makeWebhook(kafka []kgo.Opt, tel *telemetry) (*ingest.Webhook,
 	if err != nil {
 		return nil, err
 	}
+	p.settings.watchWebhook(webhook, watch)
 	p.ready.roles = append(p.ready.roles, roleReady{roleWebhook, webhook.Ready})
 	return webhook, nil
 }

@@ -179,8 +179,9 @@ effective settings, secrets masked, and lists every mistake; ` + "`bridge run`" 
 nothing while there is one, and exits 2.
 
 - Where ` + "`…_FILE`" + ` is named, the variable's name with ` + "`_FILE`" + ` behind it may name a file
-  that holds the value instead. A line break at its end is ignored. Files are read
-  once, at start. Setting both is a mistake.
+  that holds the value instead. A line break at its end is ignored. ` + "`bridge run`" + ` and
+  ` + "`bridge backfill`" + ` look at such files every 10 s and use what changed, without a restart
+  ([operations.md](operations.md#secrets-and-their-rotation)). Setting both is a mistake.
 - An empty variable counts as not set.
 - A variable that begins with ` + "`BRIDGE_`" + ` and that nothing reads gives a warning. The
   variables that Kubernetes sets for services whose names begin with "bridge" do not.

@@ -2,71 +2,134 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/twmb/franz-go/plugin/kslog"
+
+	"postident-bridge/internal/login"
+	"postident-bridge/internal/rotate"
 )
 
 // kafkaOptions turns the settings into what every Kafka client of the process
 // has in common. The settings were checked before; an error here is one that
-// only building the options can find.
-func kafkaOptions(ctx context.Context, s kafkaSettings, logger *slog.Logger) ([]kgo.Opt, error) {
+// only building the options can find. What stands in files is kept current by the
+// watch: each new connection logs in with what is valid then.
+func kafkaOptions(ctx context.Context, s *settings, watch *rotate.Watch, logger *slog.Logger) ([]kgo.Opt, error) {
+	k := s.Kafka
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(s.Brokers...),
-		kgo.ClientID(s.ClientID),
+		kgo.SeedBrokers(k.Brokers...),
+		kgo.ClientID(k.ClientID),
 		kgo.WithLogger(kslog.New(quietLogger(ctx, logger))),
 	}
-	if s.TLS.Enabled {
-		conf, err := tlsConfig(s.TLS.CA, s.TLS.Cert, string(s.TLS.Key))
+	if k.TLS.Enabled {
+		c, err := s.kafkaCertificates(watch)
 		if err != nil {
-			return nil, fmt.Errorf("read BRIDGE_KAFKA_TLS_*: %w", err)
+			return nil, err
 		}
-		conf.ServerName = s.TLS.ServerName
-		opts = append(opts, kgo.DialTLSConfig(conf))
+		opts = append(opts, kgo.Dialer(c.dial))
 	}
-	if mechanism := saslMechanism(s.SASL); mechanism != nil {
+	if k.SASL.Mechanism != "" {
+		mechanism, err := s.saslMechanism(ctx, watch)
+		if err != nil {
+			return nil, err
+		}
 		opts = append(opts, kgo.SASL(mechanism))
 	}
 	return opts, nil
 }
 
-func saslMechanism(s saslSettings) sasl.Mechanism {
-	user, password := s.Username, string(s.Password)
-	switch s.Mechanism {
-	case "PLAIN":
-		return plain.Auth{User: user, Pass: password}.AsMechanism()
-	case "SCRAM-SHA-256":
-		return scram.Auth{User: user, Pass: password}.AsSha256Mechanism()
-	case "SCRAM-SHA-512":
-		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism()
-	default: // not set; the settings allow nothing else
-		return nil
+func (s *settings) kafkaCertificates(watch *rotate.Watch) (*certificates, error) {
+	t := s.Kafka.TLS
+	c := &certificates{serverName: t.ServerName}
+	roots := s.file(envPrefix+"KAFKA_TLS_CA", t.CA)
+	if err := c.trust(roots.Value); err != nil {
+		return nil, fmt.Errorf("read %s: %w", roots.Variable, err)
+	}
+	watch.Add(func(values []string) error { return c.trust(values[0]) }, roots)
+	if t.Cert == "" {
+		return c, nil
+	}
+	cert, key := s.file(envPrefix+"KAFKA_TLS_CERT", t.Cert), s.file(envPrefix+"KAFKA_TLS_KEY", string(t.Key))
+	if err := c.present(cert.Value, key.Value); err != nil {
+		return nil, fmt.Errorf("read %s: %w", cert.Variable, err)
+	}
+	watch.Add(func(values []string) error { return c.present(values[0], values[1]) }, cert, key)
+	return c, nil
+}
+
+// The ways to log in to Kafka.
+const (
+	saslPlain       = "PLAIN"
+	saslScramSHA256 = "SCRAM-SHA-256"
+	saslScramSHA512 = "SCRAM-SHA-512"
+	saslOAuth       = "OAUTHBEARER"
+	saslMSKIAM      = "AWS_MSK_IAM"
+)
+
+// saslMechanism is how to log in. The client asks it anew at each login.
+func (s *settings) saslMechanism(ctx context.Context, watch *rotate.Watch) (sasl.Mechanism, error) {
+	k := s.Kafka.SASL
+	switch k.Mechanism {
+	case saslPlain:
+		password := watch.Text(s.file(envPrefix+"KAFKA_SASL_PASSWORD", string(k.Password)), nil)
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: k.Username, Pass: password.Get()}, nil
+		}), nil
+	case saslScramSHA256, saslScramSHA512:
+		password := watch.Text(s.file(envPrefix+"KAFKA_SASL_PASSWORD", string(k.Password)), nil)
+		auth := func(context.Context) (scram.Auth, error) {
+			return scram.Auth{User: k.Username, Pass: password.Get()}, nil
+		}
+		if k.Mechanism == saslScramSHA256 {
+			return scram.Sha256(auth), nil
+		}
+		return scram.Sha512(auth), nil
+	case saslOAuth:
+		return s.oauthMechanism(watch)
+	case saslMSKIAM:
+		return login.MSKIAM(ctx)
+	default:
+		return nil, fmt.Errorf("log in to Kafka: unknown mechanism %q", k.Mechanism)
 	}
 }
 
-// tlsConfig trusts the certificates of ca, or those of the system where ca is
-// empty, and presents cert with key where they are given.
-func tlsConfig(ca, cert, key string) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		conf.RootCAs = x509.NewCertPool()
-		conf.RootCAs.AppendCertsFromPEM([]byte(ca))
+// tokenTimeout bounds one request for a token; a new connection waits for it.
+const tokenTimeout = 10 * time.Second
+
+func (s *settings) oauthMechanism(watch *rotate.Watch) (sasl.Mechanism, error) {
+	o := s.Kafka.SASL.OAuth
+	extensions, err := o.Extensions.pairs()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", oauthPrefix+"EXTENSIONS", err)
 	}
-	if cert != "" {
-		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-		if err != nil {
-			return nil, fmt.Errorf("pair certificate and key: %w", err)
-		}
-		conf.Certificates = []tls.Certificate{pair}
+	if o.TokenURL == "" {
+		token := watch.Text(s.file(oauthPrefix+"TOKEN", string(o.Token)), checkToken)
+		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
+			return oauth.Auth{Token: token.Get(), Extensions: extensions}, nil
+		}), nil
 	}
-	return conf, nil
+	transport, err := newHTTPTransport(watch, s.file(oauthPrefix+"CA", o.CA))
+	if err != nil {
+		return nil, err
+	}
+	endpoint := &login.Endpoint{
+		URL: o.TokenURL, ClientID: o.ClientID, Scopes: strings.Fields(o.Scope),
+		Secret: watch.Text(s.file(oauthPrefix+"CLIENT_SECRET", string(o.ClientSecret)), nil).Get,
+		Client: &http.Client{Transport: transport, Timeout: tokenTimeout},
+	}
+	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		token, err := endpoint.Token(ctx)
+		return oauth.Auth{Token: token, Extensions: extensions}, err
+	}), nil
 }
 
 // quietLogger passes the Kafka client's informational messages (metadata

@@ -69,6 +69,8 @@ type hooks struct {
 	settle time.Duration
 	// faultPauses are the publisher's, which take two hours.
 	faultPauses []time.Duration
+	// lookEvery is how often files of settings are looked at; 0 means as in production.
+	lookEvery time.Duration
 }
 
 // Run executes the command named by Args until it is done or ctx is cancelled,

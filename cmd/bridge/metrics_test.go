@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"postident-bridge/ingest"
+	"postident-bridge/internal/rotate"
 	"postident-bridge/publish"
 	"postident-bridge/schemas"
 )
@@ -109,12 +110,15 @@ func registerEverything(t *testing.T, meter metric.Meter) {
 	if _, err := ingest.NewPoller(s.pollerConfig(nil, clients, tel, slog.New(slog.DiscardHandler))); err != nil {
 		t.Fatal(err)
 	}
-	role, err := newProcessRole(t.Context(), &s, nil, clients, tel, slog.New(slog.DiscardHandler))
+	role, err := newProcessRole(t.Context(), &s, nil, clients, nil, tel, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	role.config.Encoder = schemas.NewSingleObjectStatusEncoder()
 	if _, err := publish.New(role.config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rotate.New(rotate.Config{Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
 	watch, err := newClusterWatch(nil, topicNames{}, meter, slog.New(slog.DiscardHandler))

@@ -62,7 +62,7 @@ func (m *Main) openDesk(ctx context.Context) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := kafkaOptions(ctx, s.Kafka, slog.New(slog.DiscardHandler))
+	opts, err := kafkaOptions(ctx, &s, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

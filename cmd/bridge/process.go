@@ -14,6 +14,7 @@ import (
 
 	"postident-bridge/ingest"
 	"postident-bridge/internal/claim"
+	"postident-bridge/internal/rotate"
 	"postident-bridge/internal/scr"
 	"postident-bridge/publish"
 	"postident-bridge/schemas"
@@ -33,9 +34,18 @@ func (s *settings) webhookConfig(client *kgo.Client, tel *telemetry, logger *slo
 		Accounts:       accounts,
 		AllowedIPs:     []netip.Prefix(s.Webhook.AllowedIPs),
 		TrustedProxies: []netip.Prefix(s.Webhook.TrustedProxies),
+		PasswordGrace:  s.Webhook.Grace,
 		Logger:         logger,
 		Meter:          tel.Meter,
 		Tracer:         tel.Tracer,
+	}
+}
+
+// watchWebhook has the webhook take passwords that change in their files.
+func (s *settings) watchWebhook(webhook *ingest.Webhook, watch *rotate.Watch) {
+	for _, a := range s.Accounts {
+		watch.Add(func(values []string) error { return webhook.ChangePassword(a.ClientID, values[0]) },
+			s.file(a.variable("WEBHOOK_PASSWORD"), string(a.WebhookPassword)))
 	}
 }
 
@@ -65,7 +75,7 @@ type processRole struct {
 }
 
 // newProcessRole makes everything that needs no network.
-func newProcessRole(ctx context.Context, s *settings, kafka []kgo.Opt, clients []*scr.Client, tel *telemetry, logger *slog.Logger) (*processRole, error) {
+func newProcessRole(ctx context.Context, s *settings, kafka []kgo.Opt, clients []*scr.Client, watch *rotate.Watch, tel *telemetry, logger *slog.Logger) (*processRole, error) {
 	names := namesOfTopics(s.Topics.Prefix)
 	r := &processRole{
 		subject:  schemas.Subject(names.Status),
@@ -89,7 +99,7 @@ func newProcessRole(ctx context.Context, s *settings, kafka []kgo.Opt, clients [
 		},
 	}
 	if len(s.Schemas.Registry.URL) > 0 {
-		registry, err := newRegistry(s.Schemas.Registry)
+		registry, err := newRegistry(s, watch)
 		if err != nil {
 			return nil, err
 		}
@@ -160,6 +170,16 @@ func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 		}
 	}
 	return clients, nil
+}
+
+// watchClients has the clients of the accounts, in their order, use passwords that
+// change in their files. The two go together: a request with one old and one new is
+// refused, and accounts lock.
+func (s *settings) watchClients(clients []*scr.Client, watch *rotate.Watch) {
+	for i, a := range s.Accounts {
+		watch.Add(func(values []string) error { return clients[i].ChangePasswords(values[0], values[1]) },
+			s.file(a.variable("PASSWORD"), string(a.Password)), s.file(a.variable("DATA_PASSWORD"), string(a.DataPassword)))
+	}
 }
 
 // newClient makes the account's client of the API. Accounts with keys of one

@@ -96,14 +96,14 @@ func (m *Main) openRecordsDesk(ctx context.Context, f *recordsFlags) (*recordsDe
 	if err != nil {
 		return nil, err
 	}
-	opts, err := kafkaOptions(ctx, s.Kafka, slog.New(slog.DiscardHandler))
+	opts, err := kafkaOptions(ctx, &s, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	d := &recordsDesk{desk: &desk{main: m, names: namesOfTopics(s.Topics.Prefix), kafka: opts, now: time.Now()}, flags: f}
 	var lookup func(context.Context, int) (string, error)
 	if len(s.Schemas.Registry.URL) > 0 {
-		registry, err := newRegistry(s.Schemas.Registry)
+		registry, err := newRegistry(&s, nil)
 		if err != nil {
 			return nil, err
 		}

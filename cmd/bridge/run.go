@@ -52,7 +52,7 @@ the environment: 'bridge config' shows them, docs/configuration.md explains them
 				logger.WarnContext(cmd.Context(), "setting deserves a look",
 					slog.String("variable", w.Variable), slog.String("problem", w.Problem))
 			}
-			p := &process{settings: s, roles: roles, logger: logger, watchCluster: true, started: m.hooks.started, faultPauses: m.hooks.faultPauses}
+			p := &process{settings: s, roles: roles, logger: logger, watchCluster: true, started: m.hooks.started, faultPauses: m.hooks.faultPauses, lookEvery: m.hooks.lookEvery}
 			return p.run(cmd.Context())
 		},
 	}
@@ -82,8 +82,11 @@ func checkRoles(roles []string) error {
 // cautions are settings that are allowed and still deserve a look.
 func (s *settings) cautions(roles []string) []mistake {
 	var out []mistake
-	if s.Kafka.SASL.Mechanism == "PLAIN" && !s.Kafka.TLS.Enabled {
-		out = append(out, mistake{envPrefix + "KAFKA_SASL_MECHANISM", "PLAIN without TLS sends the password in the clear"})
+	if without := s.Kafka.SASL.withoutTLS(); without != "" && !s.Kafka.TLS.Enabled {
+		out = append(out, mistake{envPrefix + "KAFKA_SASL_MECHANISM", without})
+	}
+	if strings.HasPrefix(s.Kafka.SASL.OAuth.TokenURL, "http:") {
+		out = append(out, mistake{oauthPrefix + "TOKEN_URL", "http sends secret and token in the clear"})
 	}
 	for _, a := range s.Accounts {
 		if slices.Contains(roles, roleWebhook) && a.WebhookUsername == "" {
@@ -100,6 +103,21 @@ func (s *settings) cautions(roles []string) []mistake {
 		}
 	}
 	return out
+}
+
+// withoutTLS is what is wrong with the mechanism where there is no TLS, "" for
+// nothing that deserves a word.
+func (s saslSettings) withoutTLS() string {
+	switch s.Mechanism {
+	case saslPlain:
+		return "PLAIN without TLS sends the password in the clear"
+	case saslOAuth:
+		return "OAUTHBEARER without TLS sends the token in the clear"
+	case saslMSKIAM:
+		return "Amazon MSK takes AWS_MSK_IAM over TLS only"
+	default:
+		return ""
+	}
 }
 
 // addresses are where a process serves, as bound: with port 0 in the settings,
@@ -119,6 +137,7 @@ type process struct {
 	watchCluster bool
 	started      func(addresses) // called once everything serves; may be nil
 	faultPauses  []time.Duration // of the publisher; nil means its own
+	lookEvery    time.Duration   // at files of settings; 0 means the watch's own
 
 	down  teardown
 	ready readiness

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postident-bridge/internal/rotate"
 	"postident-bridge/schemas"
 )
 
@@ -77,7 +78,7 @@ func (m *Main) schemasVerb(cmd *cobra.Command, verbs schemaVerbs) *cobra.Command
 		if err != nil {
 			return err
 		}
-		registry, err := newRegistry(s.Schemas.Registry)
+		registry, err := newRegistry(&s, nil)
 		if err != nil {
 			return err
 		}
@@ -147,24 +148,18 @@ func (m *Main) printSchema(r schemaResult, asJSON bool) error {
 	return nil
 }
 
-// newRegistry makes the client of the registry that the settings name. It sends
-// nothing.
-func newRegistry(s registrySettings) (*schemas.Registry, error) {
-	conf, err := tlsConfig(s.CA, "", "")
+// newRegistry makes the client of the registry that the settings name, and has the
+// watch keep it current. It sends nothing.
+func newRegistry(s *settings, watch *rotate.Watch) (*schemas.Registry, error) {
+	r := s.Schemas.Registry
+	transport, err := newHTTPTransport(watch, s.file(envPrefix+"SCHEMA_REGISTRY_CA", r.CA))
 	if err != nil {
-		return nil, fmt.Errorf("read BRIDGE_SCHEMA_REGISTRY_CA: %w", err)
-	}
-	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     conf,
-		TLSHandshakeTimeout: 10 * time.Second,
-		ForceAttemptHTTP2:   true,
-		IdleConnTimeout:     30 * time.Second,
+		return nil, err
 	}
 	return schemas.NewRegistry(schemas.RegistryConfig{
-		URLs:       s.URL,
-		Username:   s.Username,
-		Password:   string(s.Password),
-		HTTPClient: &http.Client{Transport: transport},
+		URLs:            r.URL,
+		Username:        r.Username,
+		CurrentPassword: watch.Text(s.file(envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(r.Password)), nil).Get,
+		HTTPClient:      &http.Client{Transport: transport},
 	})
 }

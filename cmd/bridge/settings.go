@@ -32,6 +32,9 @@ type settings struct {
 	Log      logSettings      `envPrefix:"LOG_" section:"Logging"`
 	Shutdown shutdownSettings `envPrefix:"SHUTDOWN_" section:"Stopping"`
 
+	// Files are the variables that were read from files, each with its path.
+	Files map[string]string `env:"-"`
+
 	// Telemetry comes from the OTEL_* variables that OpenTelemetry defines.
 	Telemetry telemetrySettings `env:"-"`
 
@@ -57,9 +60,21 @@ type tlsSettings struct {
 }
 
 type saslSettings struct {
-	Mechanism string `env:"MECHANISM" oneof:"PLAIN SCRAM-SHA-256 SCRAM-SHA-512" desc:"How to log in. Without it, not at all. PLAIN sends the password as it is: use it with TLS only."`
-	Username  string `env:"USERNAME" desc:"The user."`
-	Password  secret `env:"PASSWORD" desc:"The user's password."`
+	Mechanism string        `env:"MECHANISM" oneof:"PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER AWS_MSK_IAM" desc:"How to log in. Without it, not at all. PLAIN and OAUTHBEARER send password or token as they are: use them with TLS only. AWS_MSK_IAM takes its credentials where AWS's own programs find them: the environment, the role of a service account, a container or an instance; the region is that in the brokers' names, or AWS_REGION."`
+	Username  string        `env:"USERNAME" desc:"The user, for PLAIN and SCRAM."`
+	Password  secret        `env:"PASSWORD" desc:"The user's password."`
+	OAuth     oauthSettings `envPrefix:"OAUTH_"`
+}
+
+// oauthSettings are those of OAUTHBEARER.
+type oauthSettings struct {
+	TokenURL     string `env:"TOKEN_URL" desc:"The token endpoint that gives tokens for OAUTHBEARER, by client credentials (RFC 6749, 4.4). A token is kept for four fifths of its life."`
+	ClientID     string `env:"CLIENT_ID" desc:"The client that asks for tokens."`
+	ClientSecret secret `env:"CLIENT_SECRET" desc:"Its secret, sent by HTTP Basic authentication."`
+	Scope        string `env:"SCOPE" desc:"The scopes to ask for, separated by blanks."`
+	CA           string `env:"CA" file:"true" desc:"The certificates to trust at the token endpoint, PEM. Without it, those of the system."`
+	Token        secret `env:"TOKEN" desc:"The token itself, instead of an endpoint: in a file that somebody renews, such as Kubernetes' projected token of a service account."`
+	Extensions   list   `env:"EXTENSIONS" desc:"What the broker wants to know besides (RFC 7628), as name=value, separated by commas; e.g. logicalCluster=lkc-…,identityPoolId=pool-… for Confluent Cloud."`
 }
 
 type topicSettings struct {
@@ -89,6 +104,8 @@ type webhookSettings struct {
 	Addr           string   `env:"ADDR" envDefault:":8080" desc:"Where webhooks are taken, at the path /webhooks/<clientId>. Plain HTTP: TLS ends before the bridge."`
 	AllowedIPs     prefixes `env:"ALLOWED_IPS" envDefault:"165.72.200.13,199.40.127.49,156.137.9.65" desc:"The addresses or networks that may send webhooks, separated by commas. The default are the sender's three of the guide, section 5."`
 	TrustedProxies prefixes `env:"TRUSTED_PROXIES" desc:"The addresses or networks of the proxies in front, separated by commas. Only from them X-Forwarded-For is believed."`
+	// A change at the sender and one in a file are never at the same moment.
+	Grace time.Duration `env:"ROTATION_GRACE" envDefault:"5m" desc:"How long webhooks may still bring the password before, after one of an account changed in its file. Kept in memory: a process that starts knows the new one only. 0 for not at all."`
 }
 
 type adminSettings struct {

@@ -176,18 +176,7 @@ func (l *loader) checkKafka(k kafkaSettings) {
 	if !t.Enabled && (t.CA != "" || t.Cert != "" || t.ServerName != "") {
 		l.wrong(envPrefix+"KAFKA_TLS_ENABLED", "other BRIDGE_KAFKA_TLS_ variables are set; set it to true or leave them out")
 	}
-	if k.SASL.Mechanism == "" {
-		if k.SASL.Username != "" || k.SASL.Password != "" {
-			l.wrong(envPrefix+"KAFKA_SASL_MECHANISM", "not set, though user or password is")
-		}
-		return
-	}
-	if k.SASL.Username == "" {
-		l.wrong(envPrefix+"KAFKA_SASL_USERNAME", "not set")
-	}
-	if k.SASL.Password == "" {
-		l.wrong(envPrefix+"KAFKA_SASL_PASSWORD", "not set")
-	}
+	l.checkSASL(k.SASL)
 }
 
 func validBroker(broker string) bool {

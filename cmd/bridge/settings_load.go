@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"postident-bridge/internal/rotate"
 )
 
 // What a setting can be needed for, besides the roles.
@@ -62,6 +63,7 @@ func loadSettings(environ []string, needs ...string) (settings, []mistake, error
 		l.checkField(f, needs)
 	}
 	l.checkTogether(s, needs)
+	s.Files = l.files
 	if len(l.mistakes) == 0 {
 		return s, l.unread(settingFields(&s)), nil
 	}
@@ -77,12 +79,13 @@ func loadSettings(environ []string, needs ...string) (settings, []mistake, error
 type loader struct {
 	env      map[string]string // after <variable>_FILE was read into <variable>
 	given    map[string]string // as it came
+	files    map[string]string // variable -> the file that it was read from
 	mistakes []mistake
 	current  string // the variable that caarlos0/env is setting
 }
 
 func newLoader(environ []string) *loader {
-	l := &loader{env: env.ToMap(environ), given: env.ToMap(environ)}
+	l := &loader{env: env.ToMap(environ), given: env.ToMap(environ), files: make(map[string]string)}
 	return l
 }
 
@@ -181,8 +184,7 @@ func parsePrefixes(value string) (prefixes, error) {
 const fileSuffix = "_FILE"
 
 // readFile puts the content of the file that <variable>_FILE names in the
-// variable's place, without the line break at its end that editors and
-// `kubectl create secret --from-file` leave.
+// variable's place.
 func (l *loader) readFile(variable string) {
 	path := l.given[variable+fileSuffix]
 	if path == "" {
@@ -192,17 +194,17 @@ func (l *loader) readFile(variable string) {
 		l.wrong(variable, "set twice: also by %s%s", variable, fileSuffix)
 		return
 	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	value, err := rotate.ReadFile(path)
 	if err != nil {
 		l.wrong(variable, "%s%s: %v", variable, fileSuffix, err)
 		return
 	}
-	value := strings.TrimRight(string(content), "\r\n")
-	if value == "" {
-		l.wrong(variable, "%s%s: %s is empty", variable, fileSuffix, path)
-		return
-	}
-	l.env[variable] = value
+	l.env[variable], l.files[variable] = value, path
+}
+
+// file is a setting with the file that it was read from, if it was.
+func (s *settings) file(variable, value string) rotate.Setting {
+	return rotate.Setting{Variable: variable, Path: s.Files[variable], Value: value}
 }
 
 var accountVariable = regexp.MustCompile(`^` + envPrefix + `ACCOUNT_([0-9]+)_`)

@@ -342,7 +342,9 @@ func TestSecretsFromFiles(t *testing.T) {
 	}
 	// Design 7: every secret, and only a secret or a certificate, has a file.
 	for _, f := range settingFields(&settings{Accounts: []accountSettings{{Number: "1"}}}) {
-		secretly := strings.Contains(f.Name, "PASSWORD") || strings.HasSuffix(f.Name, "_KEY")
+		secretly := strings.Contains(f.Name, "PASSWORD") || slices.ContainsFunc([]string{"_KEY", "_SECRET", "_TOKEN"}, func(end string) bool {
+			return strings.HasSuffix(f.Name, end)
+		})
 		if secretly != f.Secret || f.Secret && !f.File {
 			t.Errorf("%s: secret %v, file %v", f.Name, f.Secret, f.File)
 		}

@@ -83,7 +83,7 @@ func (m *Main) topicsVerb(cmd *cobra.Command, verb func(context.Context, *kadm.C
 		if err != nil {
 			return err
 		}
-		opts, err := kafkaOptions(cmd.Context(), s.Kafka, slog.New(slog.DiscardHandler))
+		opts, err := kafkaOptions(cmd.Context(), &s, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}

@@ -139,7 +139,7 @@ func (v *virtual) start(roles ...string) {
 		v.run(rolePoll, poller.Run)
 	}
 	if slices.Contains(roles, roleProcess) {
-		process, err := newProcessRole(v.t.Context(), &v.settings, v.kafka, v.clients, v.tel, logger)
+		process, err := newProcessRole(v.t.Context(), &v.settings, v.kafka, v.clients, nil, v.tel, logger)
 		if err != nil {
 			v.t.Fatal(err)
 		}

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// looksOften is how often the tests' bridges look at files.
+const looksOften = 50 * time.Millisecond
+
+// reloads waits until the bridge has counted so many.
+func reloads(t *testing.T, bridge *program, variable, result string, n int) {
+	t.Helper()
+	want := fmt.Sprintf("postident_settings_reloads_total{result=%q,variable=%q} %d\n", result, variable, n)
+	eventually(t, want, func() bool {
+		_, metrics := httpGet(t, "http://"+bridge.where.Admin+"/metrics")
+		return strings.Contains(metrics, want)
+	})
+}
+
+// The passwords and certificates of everything that a webhook passes through change,
+// one after the other, while webhooks come in without a pause. Each step cuts all
+// connections to the broker, so that the new is needed. Every webhook is answered 200.
+func TestRotationUnderLoad(t *testing.T) {
+	t.Parallel()
+	const user = "BRIDGE_KAFKA_SASL_PASSWORD"
+	oldServer, newServer, oldClient, newClient := newAuthority(t), newAuthority(t), newAuthority(t), newAuthority(t)
+	broker := startGuarded(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "bridge", "canary-kafka-1"))
+	broker.present(oldServer, oldClient)
+	cert, key := oldClient.issue("bridge")
+	secret := mount(t, map[string]string{
+		"ca.crt": oldServer.CA, "tls.crt": cert, "tls.key": key, "password": "canary-kafka-1\n", "hook": "canary-hook-1",
+	})
+	environ := localBridge(append(broker.environ(
+		"BRIDGE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "BRIDGE_KAFKA_SASL_USERNAME=bridge",
+		"BRIDGE_ACCOUNT_1_CLIENT_ID=SIMGWG01", "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME=hook", "BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1",
+	), secret.environ(map[string]string{
+		"BRIDGE_KAFKA_TLS_CA": "ca.crt", "BRIDGE_KAFKA_TLS_CERT": "tls.crt", "BRIDGE_KAFKA_TLS_KEY": "tls.key",
+		user: "password", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD": "hook",
+	})...)...)
+	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "2"); got.code != exitDone {
+		t.Fatal(got)
+	}
+	bridge := startHooked(t, hooks{lookEvery: looksOften}, environ, "run", "--roles", roleWebhook)
+	eventually(t, "the bridge is ready", func() bool {
+		code, _ := httpGet(t, "http://"+bridge.where.Admin+"/readyz")
+		return code == http.StatusOK
+	})
+	load := sendHooks(t, bridge, "SIMGWG01", "hook", "canary-hook-1")
+	load.more(t, 100)
+	afterCut := func() {
+		t.Helper()
+		if broker.cut() == 0 {
+			t.Error("no connection was cut")
+		}
+		load.more(t, 200)
+	}
+	afterCut()
+
+	secret.swap(map[string]string{"hook": "canary-hook-2"})
+	reloads(t, bridge, "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD", "taken", 1)
+	load.more(t, 100) // the sender does not know yet
+	newHook := "canary-hook-2"
+	load.password.Store(&newHook)
+	load.more(t, 100)
+
+	changePassword(t, environ, "canary-kafka-2")
+	secret.swap(map[string]string{"password": "canary-kafka-2\n"})
+	reloads(t, bridge, user, "taken", 1)
+	afterCut()
+
+	secret.swap(map[string]string{"ca.crt": "canary: no certificate"})
+	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "refused", 1)
+	secret.swap(map[string]string{"ca.crt": oldServer.CA + newServer.CA})
+	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 1)
+	broker.present(newServer, oldClient)
+	afterCut()
+	secret.swap(map[string]string{"ca.crt": newServer.CA})
+	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 2)
+	afterCut()
+
+	cert, key = newClient.issue("bridge")
+	secret.swap(map[string]string{"tls.crt": cert})
+	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CERT", "refused", 1)
+	secret.swap(map[string]string{"tls.key": key})
+	reloads(t, bridge, "BRIDGE_KAFKA_TLS_KEY", "taken", 1)
+	broker.present(newServer, newClient)
+	afterCut()
+
+	if bad := load.end(); len(bad) > 0 {
+		t.Errorf("of %d webhooks, not answered 200: %v", load.sent.Load(), bad)
+	}
+	t.Logf("%d webhooks", load.sent.Load())
+	if code := bridge.stop(); code != exitDone {
+		t.Errorf("exit %d", code)
+	}
+	logs := string(bridge.stderr.bytes())
+	if strings.Contains(logs, "canary") || strings.Contains(logs, "PRIVATE KEY") {
+		t.Errorf("the log shows a secret:\n%s", logs)
+	}
+	for _, want := range []string{"changed setting is used", "changed setting cannot be used, the one before stays"} {
+		if !strings.Contains(logs, want) {
+			t.Errorf("%q is not in the log:\n%s", want, logs)
+		}
+	}
+}
+
+// changePassword changes that of the broker's user, by a login with the one before.
+func changePassword(t *testing.T, environ []string, password string) {
+	t.Helper()
+	s, _, err := loadSettings(environ, needKafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, err := kafkaOptions(t.Context(), &s, nil, newLogger(t.Output(), logSettings{Level: "error", Format: "text"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	altered, err := kadm.NewClient(client).AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{
+		{User: "bridge", Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := altered.Error(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bearers is a broker that asks for OAUTHBEARER: kfake knows no such mechanism, so its
+// answers are made here.
+type bearers struct {
+	takes  atomic.Pointer[string] // what a good token begins with
+	logins atomic.Int64
+	seen   atomic.Pointer[string] // the last good client's first message
+}
+
+func (b *bearers) guard(broker *kfake.Cluster) {
+	broker.ControlKey(int16(kmsg.SASLHandshake), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		resp := r.ResponseKind().(*kmsg.SASLHandshakeResponse)
+		if r.(*kmsg.SASLHandshakeRequest).Mechanism != saslOAuth {
+			resp.ErrorCode = kerr.UnsupportedSaslMechanism.Code
+		}
+		return resp, nil, true
+	})
+	broker.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		resp := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		first := string(r.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes)
+		if !strings.HasPrefix(first, "n,,\x01auth=Bearer "+*b.takes.Load()) {
+			resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
+			return resp, nil, true
+		}
+		b.logins.Add(1)
+		b.seen.Store(&first)
+		return resp, nil, true
+	})
+}
+
+func (b *bearers) take(prefix string) { b.takes.Store(&prefix) }
+
+// Tokens come from an endpoint with a secret that changes, and from a file that
+// somebody renews.
+func TestOAuthBearer(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	var secret atomic.Pointer[string]
+	setSecret := func(s string) { secret.Store(&s) }
+	setSecret("canary-1")
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, given, _ := r.BasicAuth(); id != "bridge" || given != *secret.Load() || r.PostFormValue("scope") != "kafka" {
+			http.Error(w, `{"error":"invalid_client","error_description":"canary"}`, http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-by-%s","token_type":"Bearer","expires_in":1}`, *secret.Load())
+	}))
+	t.Cleanup(endpoint.Close)
+	tests := map[string]struct {
+		settings func(*mounted) []string
+		variable string
+		file     string
+		first    string
+		second   string
+		prefix   func(string) string
+	}{
+		"endpoint": {
+			settings: func(m *mounted) []string {
+				return append(m.environ(map[string]string{oauthPrefix + "CLIENT_SECRET": "secret"}),
+					oauthPrefix+"TOKEN_URL="+endpoint.URL, oauthPrefix+"CLIENT_ID=bridge", oauthPrefix+"SCOPE=kafka")
+			},
+			variable: oauthPrefix + "CLIENT_SECRET", file: "secret", first: "canary-1", second: "canary-2",
+			prefix: func(s string) string { return "token-by-" + s },
+		},
+		"file": {
+			settings: func(m *mounted) []string { return m.environ(map[string]string{oauthPrefix + "TOKEN": "token"}) },
+			variable: oauthPrefix + "TOKEN", file: "token", first: "canary.projected.1", second: "canary.projected.2",
+			prefix: func(s string) string { return s },
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker := startGuarded(t)
+			broker.present(ca, ca)
+			var users bearers
+			users.take(tt.prefix(tt.first))
+			users.guard(broker.Cluster)
+			cert, key := ca.issue("bridge")
+			m := mount(t, map[string]string{tt.file: tt.first + "\n"})
+			environ := localBridge(append(broker.environ(tt.settings(m)...),
+				"BRIDGE_KAFKA_TLS_CA="+ca.CA, "BRIDGE_KAFKA_TLS_CERT="+cert, "BRIDGE_KAFKA_TLS_KEY="+key,
+				"BRIDGE_KAFKA_SASL_MECHANISM=OAUTHBEARER", oauthPrefix+"EXTENSIONS=logicalCluster=lkc-1,identityPoolId=pool-2",
+				"BRIDGE_ACCOUNT_1_CLIENT_ID=SIMGWG01", "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME=hook", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD=canary-hook",
+				"BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1")...)
+			if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "2"); got.code != exitDone {
+				t.Fatal(got)
+			}
+			if seen := *users.seen.Load(); !strings.HasSuffix(seen, "\x01identityPoolId=pool-2\x01logicalCluster=lkc-1\x01\x01") {
+				t.Errorf("extensions: %q", seen)
+			}
+			bridge := startHooked(t, hooks{lookEvery: looksOften}, environ, "run", "--roles", roleWebhook)
+			load := sendHooks(t, bridge, "SIMGWG01", "hook", "canary-hook")
+			load.more(t, 100)
+
+			if name == "endpoint" {
+				setSecret(tt.second)
+			}
+			m.swap(map[string]string{tt.file: tt.second})
+			reloads(t, bridge, tt.variable, "taken", 1)
+			users.take(tt.prefix(tt.second))
+			// A token that was got with the old secret is good for a second more.
+			eventually(t, "a login with the new one", func() bool {
+				before := users.logins.Load()
+				broker.cut()
+				load.more(t, 50)
+				return users.logins.Load() > before
+			})
+			bridge.stop()
+			load.end()
+			if logs := string(bridge.stderr.bytes()); strings.Contains(logs, "canary") {
+				t.Errorf("the log shows a secret:\n%s", logs)
+			}
+		})
+	}
+}
+
+// The registry is asked while the process role waits for it: a password that was wrong
+// at start, and is mended in its file, ends the wait.
+func TestRegistryPasswordIsMendedInItsFile(t *testing.T) {
+	t.Parallel()
+	_, environ := startBroker(t)
+	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "1"); got.code != exitDone {
+		t.Fatal(got)
+	}
+	fake := srfake.New(srfake.WithAuth("Basic dTpjYW5hcnk=")) // u:canary
+	t.Cleanup(fake.Close)
+	m := mount(t, map[string]string{"password": "canary-wrong"})
+	_, accounts := simulated(t)
+	environ = append(append(append(environ, accounts...), m.environ(map[string]string{"BRIDGE_SCHEMA_REGISTRY_PASSWORD": "password"})...),
+		"BRIDGE_SCHEMA_REGISTRY_URL="+fake.URL(), "BRIDGE_SCHEMA_REGISTRY_USERNAME=u", "BRIDGE_SCHEMA_REGISTER=true")
+	bridge := startHooked(t, hooks{lookEvery: looksOften}, localBridge(environ...), "run", "--roles", roleProcess)
+	ready := func() (int, string) { return httpGet(t, "http://"+bridge.where.Admin+"/readyz") }
+	eventually(t, "the role waits", func() bool {
+		_, why := ready()
+		return strings.Contains(why, "waiting for the schema registry")
+	})
+	m.swap(map[string]string{"password": "canary"})
+	eventually(t, "the role is ready", func() bool {
+		code, _ := ready()
+		return code == http.StatusOK
+	})
+}
