@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postident-bridge/internal/observation"
+	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -225,6 +226,9 @@ func (b *Backfill) wait(ctx context.Context) error {
 		}
 		if err == nil && b.pace.admits(b.cfg.Now(), backlog) {
 			return nil
+		}
+		if missing := (*right.MissingError)(nil); errors.As(err, &missing) {
+			return err // nothing mends it but a person, and the next run goes on here
 		}
 		if err != nil {
 			b.cfg.Logger.WarnContext(ctx, "backlog of the inbox not seen", slog.Any("error", err))

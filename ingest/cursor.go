@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
 
@@ -82,11 +83,11 @@ func (c *Cursors) read(ctx context.Context, choose func(partitions int) []int32)
 	// Crash point "read cursor": nothing is begun yet.
 	starts, err := admin.ListStartOffsets(ctx, c.topic)
 	if err = errors.Join(err, starts.Error()); err != nil {
-		return nil, fmt.Errorf("read cursors: %w", err)
+		return nil, fmt.Errorf("read cursors: %w", right.Missing(err, right.OnTopic(right.Read, c.topic)))
 	}
 	ends, err := admin.ListEndOffsets(ctx, c.topic)
 	if err = errors.Join(err, ends.Error()); err != nil {
-		return nil, fmt.Errorf("read cursors: %w", err)
+		return nil, fmt.Errorf("read cursors: %w", right.Missing(err, right.OnTopic(right.Read, c.topic)))
 	}
 	left := make(map[int32]int64) // the ends of what is not read yet
 	for _, partition := range choose(len(ends[c.topic])) {
@@ -97,7 +98,7 @@ func (c *Cursors) read(ctx context.Context, choose func(partitions int) []int32)
 	}
 	values, err := c.newest(ctx, left)
 	if err != nil {
-		return nil, fmt.Errorf("read cursors: %w", err)
+		return nil, fmt.Errorf("read cursors: %w", right.Missing(err, right.OnTopic(right.Read, c.topic)))
 	}
 	found := make(map[string]schemas.PollCursor)
 	for key, value := range values {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
 
@@ -97,7 +98,7 @@ func produceAll(ctx context.Context, client *kgo.Client, records ...*kgo.Record)
 	go func() { written <- client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr() }()
 	select {
 	case err := <-written:
-		return err
+		return right.Missing(err, right.OnTopic(right.Write, records[0].Topic))
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

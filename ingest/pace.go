@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"postident-bridge/internal/right"
 )
 
 // Backlog is how far the inbox is worked off: triggers that the consumer group
@@ -17,18 +19,20 @@ type Backlog struct{ Done, Written int64 }
 // group. The publisher commits its offsets once a second, so the answer is as
 // old.
 func WatchBacklog(admin *kadm.Client, group, topic string) func(ctx context.Context) (Backlog, error) {
+	// Write, for whoever watches the backlog adds to it, and that lets him see it.
+	needed := []right.Right{right.OnTopic(right.Write, topic), right.OnGroup(right.Describe, group)}
 	return func(ctx context.Context) (Backlog, error) {
 		starts, err := admin.ListStartOffsets(ctx, topic)
 		if err = errors.Join(err, starts.Error()); err != nil {
-			return Backlog{}, fmt.Errorf("ask for backlog: %w", err)
+			return Backlog{}, fmt.Errorf("ask for backlog: %w", right.Missing(err, needed...))
 		}
 		ends, err := admin.ListEndOffsets(ctx, topic)
 		if err = errors.Join(err, ends.Error()); err != nil {
-			return Backlog{}, fmt.Errorf("ask for backlog: %w", err)
+			return Backlog{}, fmt.Errorf("ask for backlog: %w", right.Missing(err, needed...))
 		}
 		committed, err := admin.FetchOffsetsForTopics(ctx, group, topic)
 		if err = errors.Join(err, committed.Error()); err != nil {
-			return Backlog{}, fmt.Errorf("ask for backlog: %w", err)
+			return Backlog{}, fmt.Errorf("ask for backlog: %w", right.Missing(err, needed...))
 		}
 		var b Backlog
 		for partition, end := range ends[topic] {

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"postident-bridge/internal/membership"
+	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -76,6 +77,7 @@ type Poller struct {
 	joined    bool          // guarded by mu
 	confirmed time.Time     // guarded by mu: when Kafka last said that this process counts
 	problem   error         // guarded by mu: of the last time that it did not
+	unjoined  error         // guarded by mu: why the last session with the group ended, nil when joined
 }
 
 // ownedSweep is an account's sweeper at work for one assignment.
@@ -215,6 +217,7 @@ func (p *Poller) joinGroup(partitions int) error {
 		kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, topics map[string][]int32) {
 			p.lost(ctx, topics[p.cfg.Cursor])
 		}),
+		kgo.WithHooks(pollGroupHook{p}),
 	)
 	// The callbacks wait for mu, and so find the client in place.
 	p.mu.Lock()
@@ -228,12 +231,29 @@ func (p *Poller) joinGroup(partitions int) error {
 	return nil
 }
 
+// pollGroupHook hears of errors that end a session with the group.
+type pollGroupHook struct{ p *Poller }
+
+// OnGroupManageError says once what keeps the client from the group. It goes on
+// trying.
+func (h pollGroupHook) OnGroupManageError(err error) {
+	p := h.p
+	err = right.Missing(err, right.OnGroup(right.Read, p.cfg.Group), right.OnTopic(right.Read, p.cfg.Cursor))
+	p.mu.Lock()
+	news := p.unjoined == nil || p.unjoined.Error() != err.Error()
+	p.joined, p.unjoined = false, err
+	p.mu.Unlock()
+	if news {
+		p.cfg.Logger.WarnContext(context.Background(), "consumer group not joined", slog.Any("error", err))
+	}
+}
+
 // assigned starts the sweepers of the accounts whose cursors stand in the
 // partitions. It only starts them: the group waits for it.
 func (p *Poller) assigned(session context.Context, assigned []int32, partitions int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.joined, p.confirmed, p.problem = true, p.cfg.Now(), nil
+	p.joined, p.confirmed, p.problem, p.unjoined = true, p.cfg.Now(), nil, nil
 	if p.leaving {
 		return // the group gives it to another as soon as we have left
 	}
@@ -351,6 +371,8 @@ func (p *Poller) Ready(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.unjoined != nil:
+		return fmt.Errorf("consumer group not joined: %w", p.unjoined)
 	case p.problem != nil && p.cfg.Now().Sub(p.confirmed) > pollUnreachable:
 		return fmt.Errorf("kafka not reached: %w", p.problem)
 	case p.confirmed.IsZero() || !p.joined:

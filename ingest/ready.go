@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/right"
 )
 
 const (
@@ -183,10 +185,10 @@ const operationsUnknown = -1 << 31
 func checkInbox(t *kmsg.MetadataResponseTopic) error {
 	name := *t.Topic
 	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-		return fmt.Errorf("inbox %s: %w", name, err)
+		return fmt.Errorf("inbox %s: %w", name, right.Missing(err, right.OnTopic(right.Write, name)))
 	}
 	if ops := t.AuthorizedOperations; ops != operationsUnknown && ops&(1<<kmsg.ACLOperationWrite) == 0 {
-		return fmt.Errorf("inbox %s: no permission to write", name)
+		return fmt.Errorf("inbox %s: needs %s", name, right.OnTopic(right.Write, name))
 	}
 	for i := range t.Partitions {
 		if t.Partitions[i].ErrorCode == 0 && t.Partitions[i].Leader >= 0 {

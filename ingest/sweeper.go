@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"postident-bridge/internal/observation"
+	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -293,7 +294,7 @@ func partitionsOf(ctx context.Context, client *kgo.Client, topic string) (int, e
 		return 0, fmt.Errorf("find topic %s: %w", topic, err)
 	}
 	if err := details[topic].Err; err != nil {
-		return 0, fmt.Errorf("find topic %s: %w", topic, err)
+		return 0, fmt.Errorf("find topic %s: %w", topic, right.Missing(err, right.OnTopic(right.Read, topic)))
 	}
 	if n := len(details[topic].Partitions); n > 0 {
 		return n, nil

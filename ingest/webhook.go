@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -405,6 +406,7 @@ func (w *Webhook) produce(caseID string, value []byte, ended chan<- error) *prod
 	// after a 503 or by a zombie, it is one look more.
 	w.client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
 		now := time.Now()
+		err = right.Missing(err, right.OnTopic(right.Write, w.topic))
 		w.health.finished(p, now, err)
 		if err == nil {
 			w.metrics.ackDuration.Record(context.Background(), now.Sub(p.began).Seconds())

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/right"
 )
 
 // sharedOpts are the settings of the process's one client without a
@@ -142,7 +144,7 @@ func (p *Publisher) fetchFrom(ctx context.Context, topic, topicID string, partit
 		return nil, max(offset+1, got.LogStartOffset), nil
 	}
 	if got.Err != nil {
-		return nil, offset, fmt.Errorf("fetch record: %w", got.Err)
+		return nil, offset, fmt.Errorf("fetch record: %w", right.Missing(got.Err, right.OnTopic(right.Read, topic)))
 	}
 	return got.Records, next, nil
 }
@@ -155,7 +157,7 @@ func (p *Publisher) sendOn(ctx context.Context, rec *kgo.Record) error {
 	// trigger may stand in its partition twice, which is harmless.
 	on := &kgo.Record{Topic: p.cfg.Topics.Inbox, Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
 	if err := p.shared.ProduceSync(ctx, on).FirstErr(); err != nil {
-		return fmt.Errorf("send trigger on: %w", err)
+		return fmt.Errorf("send trigger on: %w", right.Missing(err, right.OnTopic(right.Write, on.Topic)))
 	}
 	return nil
 }

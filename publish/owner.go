@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/internal/membership"
+	"postident-bridge/internal/right"
 )
 
 // owner owns one inbox partition for as long as the group assigns it: it opens
@@ -136,7 +137,8 @@ type groupHook struct{ p *Publisher }
 
 // OnGroupManageError refuses to go on when another process joined with this
 // one's instance id. The client would try to rejoin for ever: the group knows the
-// id by the other's membership.
+// id by the other's membership. It does so after any other error too, and may
+// succeed then; of these it is said once that they came.
 func (h groupHook) OnGroupManageError(err error) {
 	if errors.Is(err, kerr.FencedInstanceID) {
 		h.p.mu.Lock()
@@ -144,6 +146,11 @@ func (h groupHook) OnGroupManageError(err error) {
 		h.p.mu.Unlock()
 		h.p.refuse(&RefusedError{Reason: "another process has joined the consumer group as instance " + h.p.cfg.InstanceID +
 			"; every process needs an instance id of its own"})
+		return
+	}
+	err = right.Missing(err, right.OnGroup(right.Read, h.p.cfg.Prefix+"process"), right.OnTopic(right.Read, h.p.cfg.Topics.Inbox))
+	if h.p.health.setUnjoined(err) {
+		h.p.cfg.Logger.WarnContext(context.Background(), "consumer group not joined", "error", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
 
@@ -19,7 +20,7 @@ import (
 // transactions and reads case-state and then the inbox, read-committed.
 func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 	return []kgo.Opt{
-		kgo.TransactionalID(fmt.Sprintf("%sprocess-%d", p.cfg.Prefix, partition)),
+		kgo.TransactionalID(transactionalID(p.cfg.Prefix, partition)),
 		// The broker aborts a transaction that a dead process left open, or that a
 		// live one cannot end: then its producer is fenced, and it takes over again.
 		kgo.TransactionTimeout(p.cfg.timings.transactionTimeout),
@@ -40,6 +41,11 @@ func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 		kgo.DisableFetchSessions(),
 		kgo.DisableClientMetrics(),
 	}
+}
+
+// transactionalID is that of a partition: who opens it next fences who had it.
+func transactionalID(prefix string, partition int32) string {
+	return fmt.Sprintf("%sprocess-%d", prefix, partition)
 }
 
 // partitioner puts case-state where its trigger stands, and all else by murmur2
@@ -65,7 +71,7 @@ func (w *worker) open(ctx context.Context) error {
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
-		return fmt.Errorf("open producer: %w", err)
+		return fmt.Errorf("open producer: %w", right.Missing(err, w.transacts()))
 	}
 	w.producer = producer{id: id, epoch: epoch}
 	return nil
@@ -262,7 +268,7 @@ func (w *worker) listOffset(ctx context.Context, timestamp int64) (int64, error)
 	}
 	answer := resp.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return 0, fmt.Errorf("list offsets: %w", err)
+		return 0, fmt.Errorf("list offsets: %w", right.Missing(err, right.OnTopic(right.Read, w.p.cfg.Topics.Inbox)))
 	}
 	return answer.Offset, nil
 }
@@ -273,7 +279,7 @@ func fetchError(fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if first == nil {
-			first = fmt.Errorf("fetch %s/%d: %w", topic, partition, err)
+			first = fmt.Errorf("fetch %s/%d: %w", topic, partition, right.Missing(err, right.OnTopic(right.Read, topic)))
 		}
 	})
 	return first

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/right"
 )
 
 // topology is what the publisher depends on of the inbox and case-state topics.
@@ -50,6 +52,7 @@ type health struct {
 	inspected time.Time // last good inspection of the topics
 	problem   string    // of the last inspection, "" when good
 	joined    bool      // the group assigned something, maybe nothing
+	unjoined  error     // why the last session with the group ended, nil when joined
 }
 
 func (h *health) good(now time.Time) {
@@ -68,6 +71,19 @@ func (h *health) setJoined(joined bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.joined = joined
+	if joined {
+		h.unjoined = nil
+	}
+}
+
+// setUnjoined notes why there is no session with the group, and says whether that
+// is news.
+func (h *health) setUnjoined(err error) (news bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	news = h.unjoined == nil || h.unjoined.Error() != err.Error()
+	h.joined, h.unjoined = false, err
+	return news
 }
 
 // Ready returns nil when the process role does its work: Kafka is reached, the
@@ -76,13 +92,15 @@ func (h *health) setJoined(joined bool) {
 func (p *Publisher) Ready(context.Context) error {
 	h := &p.health
 	h.mu.Lock()
-	inspected, problem, joined := h.inspected, h.problem, h.joined
+	inspected, problem, joined, unjoined := h.inspected, h.problem, h.joined, h.unjoined
 	h.mu.Unlock()
 	switch {
 	case inspected.IsZero() && problem == "":
 		return errors.New("kafka not reached yet")
 	case problem != "" && p.cfg.Now().Sub(inspected) > unreachableAfter:
 		return fmt.Errorf("kafka not reached: %s", problem)
+	case unjoined != nil:
+		return fmt.Errorf("consumer group not joined: %w", unjoined)
 	case !joined:
 		return errors.New("consumer group not joined yet")
 	}
@@ -172,6 +190,15 @@ func (p *Publisher) neededTopics() []string {
 	return names
 }
 
+// sees is the right by which a topic may be seen: any right on it has that, and
+// this is the one that the publisher needs first.
+func (p *Publisher) sees(topic string) right.Right {
+	if topic == p.cfg.Topics.Result {
+		return right.OnTopic(right.Write, topic)
+	}
+	return right.OnTopic(right.Read, topic)
+}
+
 // inspect asks the cluster for the topics.
 func (p *Publisher) inspect(ctx context.Context) (topology, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.timings.inspectInterval)
@@ -193,7 +220,7 @@ func (p *Publisher) inspect(ctx context.Context) (topology, error) {
 			continue
 		}
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return topology{}, fmt.Errorf("find topic %s: %w", *t.Topic, err)
+			return topology{}, fmt.Errorf("find topic %s: %w", *t.Topic, right.Missing(err, p.sees(*t.Topic)))
 		}
 		ids[*t.Topic] = uuid.UUID(t.TopicID).String()
 		counts[*t.Topic] = int32(len(t.Partitions)) //nolint:gosec // a partition count is an int32 on the wire

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/right"
 )
 
 // producer is the identity that fences: the epoch alone decides who may write.
@@ -72,14 +74,14 @@ func (w *worker) transact(ctx context.Context, records []*kgo.Record) error {
 	ended := make(chan error, 1)
 	go func() { ended <- w.client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit) }()
 	if err := await(ctx, ended, w.p.cfg.timings.endTimeout); err != nil {
-		return &unknownOutcomeError{Err: err}
+		return &unknownOutcomeError{Err: right.Missing(err, w.transacts())}
 	}
 	// Under KIP-890 each transaction has an epoch of its own.
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.timings.endTimeout)
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
-		return fmt.Errorf("read producer epoch: %w", err)
+		return fmt.Errorf("read producer epoch: %w", right.Missing(err, w.transacts()))
 	}
 	w.producer = producer{id: id, epoch: epoch}
 	return nil
@@ -89,6 +91,11 @@ var (
 	errFenced   = errors.New("fenced")
 	errNoAnswer = errors.New("no answer in time")
 )
+
+// transacts is the right to the transactional id of the partition.
+func (w *worker) transacts() right.Right {
+	return right.OnTransactionalID(right.Write, transactionalID(w.p.cfg.Prefix, w.partition))
+}
 
 // holds checks that the client still has the producer id and epoch that this
 // worker knows.
@@ -100,7 +107,7 @@ func (w *worker) holds(ctx context.Context) error {
 	defer cancel()
 	id, epoch, err := w.client.ProducerID(ctx)
 	if err != nil {
-		return fmt.Errorf("read producer epoch: %w", err)
+		return fmt.Errorf("read producer epoch: %w", right.Missing(err, w.transacts()))
 	}
 	if now := (producer{id: id, epoch: epoch}); now != w.producer {
 		return fmt.Errorf("%w: producer is %d/%d, was %d/%d", errFenced, now.id, now.epoch, w.producer.id, w.producer.epoch)
@@ -121,7 +128,7 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) error {
 			} else if fences(err) {
 				err = fmt.Errorf("%w: %w", errFenced, err)
 			} else if err != nil {
-				err = fmt.Errorf("produce to %s: %w", rec.Topic, err)
+				err = fmt.Errorf("produce to %s: %w", rec.Topic, right.Missing(err, right.OnTopic(right.Write, rec.Topic), w.transacts()))
 			}
 			acks <- err
 		})

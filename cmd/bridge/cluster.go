@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"postident-bridge/internal/right"
 )
 
 const (
@@ -132,45 +134,76 @@ func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assu
 // left out.
 func seeCluster(ctx context.Context, admin *kadm.Client, names topicNames) (clusterSeen, error) {
 	seen := clusterSeen{Brokers: make(map[int32]map[string]string), Topics: make(map[string]topicSeen)}
-	details, err := admin.ListTopicsWithInternal(ctx, names.Inbox, names.CaseState, names.PollCursor, names.Status, names.Result, names.DeadLetter, transactionLog)
+	details, err := describeTopics(ctx, admin, names.Inbox, names.CaseState, names.PollCursor, names.Status, names.Result, names.DeadLetter, transactionLog)
 	if err != nil {
-		return seen, fmt.Errorf("list topics: %w", err)
+		return seen, err
 	}
-	var topics []string
-	for _, d := range details.Sorted() {
+	for _, d := range details {
 		switch {
-		case d.Err == nil:
-			seen.Topics[d.Topic] = topicSeen{
-				Partitions:  int32(len(d.Partitions)),          //nolint:gosec // Kafka counts partitions in 32 bits
-				Replication: int16(d.Partitions.NumReplicas()), //nolint:gosec // Kafka counts replicas in 16 bits
-				Configs:     make(map[string]string),
-			}
-			topics = append(topics, d.Topic)
 		case denied(d.Err):
 			// Whoever publishes no results needs no right to see their topic.
 			seen.Denied = seen.Denied || d.Topic != transactionLog && d.Topic != names.Result
-		}
-	}
-	configs, err := admin.DescribeTopicConfigs(ctx, topics...)
-	if err != nil && !denied(err) {
-		return seen, fmt.Errorf("describe topic configurations: %w", err)
-	}
-	for _, rc := range configs {
-		if denied(rc.Err) {
-			seen.Denied = true
+			continue
+		case d.Err != nil:
 			continue
 		}
-		if rc.Err != nil {
-			delete(seen.Topics, rc.Name) // another broker answered, and does not know it yet
-			continue
+		configs, err := describeConfigs(ctx, admin, d.Topic)
+		switch {
+		case denied(err):
+			seen.Denied, err = true, nil
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			continue // another broker answered, and does not know it yet
 		}
+		if err != nil {
+			return seen, err
+		}
+		seen.Topics[d.Topic] = topicSeenOf(d, configs)
+	}
+	return seen, seeBrokers(ctx, admin, &seen)
+}
+
+// describeTopics asks for each topic by itself: kadm tells of none where one may not
+// be seen. What is wrong with one stands in its Err.
+func describeTopics(ctx context.Context, admin *kadm.Client, names ...string) ([]kadm.TopicDetail, error) {
+	out := make([]kadm.TopicDetail, len(names))
+	for i, name := range names {
+		details, err := admin.ListTopicsWithInternal(ctx, name)
+		switch {
+		case denied(err):
+			out[i] = kadm.TopicDetail{Topic: name, Err: right.Missing(err, right.OnTopic(right.Describe, name))}
+		case err != nil:
+			return nil, fmt.Errorf("describe topic %s: %w", name, err)
+		default:
+			out[i] = details[name]
+		}
+	}
+	return out, nil
+}
+
+// describeConfigs reads the configuration of a topic.
+func describeConfigs(ctx context.Context, admin *kadm.Client, topic string) (map[string]string, error) {
+	answer, err := admin.DescribeTopicConfigs(ctx, topic)
+	values := make(map[string]string)
+	for _, rc := range answer {
+		err = errors.Join(err, rc.Err)
 		for _, c := range rc.Configs {
-			if t, ok := seen.Topics[rc.Name]; ok && c.Value != nil {
-				t.Configs[c.Key] = *c.Value
+			if c.Value != nil {
+				values[c.Key] = *c.Value
 			}
 		}
 	}
-	return seen, seeBrokers(ctx, admin, &seen)
+	if err != nil {
+		return nil, fmt.Errorf("describe configuration of topic %s: %w", topic, right.Missing(err, right.OnTopic(right.DescribeConfigs, topic)))
+	}
+	return values, nil
+}
+
+func topicSeenOf(d kadm.TopicDetail, configs map[string]string) topicSeen {
+	return topicSeen{
+		Partitions:  int32(len(d.Partitions)),          //nolint:gosec // Kafka counts partitions in 32 bits
+		Replication: int16(d.Partitions.NumReplicas()), //nolint:gosec // Kafka counts replicas in 16 bits
+		Configs:     configs,
+	}
 }
 
 func seeBrokers(ctx context.Context, admin *kadm.Client, seen *clusterSeen) error {

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"postident-bridge/internal/audit"
+	"postident-bridge/internal/right"
 )
 
 //go:generate go run . docs --out ../../docs
@@ -89,6 +90,7 @@ func (m *Main) Run(ctx context.Context) int {
 		wrong    *settingsError
 		usage    *usageError
 		reported *reportedError
+		missing  *right.MissingError
 	)
 	switch {
 	case errors.As(err, &wrong):
@@ -103,6 +105,9 @@ func (m *Main) Run(ctx context.Context) int {
 		return exitFailed
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		m.complain(err.Error() + "\nIs BRIDGE_TOPIC_PREFIX right? 'bridge topics check' says which topics there are.")
+		return exitFailed
+	case errors.As(err, &missing):
+		m.complain(err.Error() + "\n'bridge acls' prints the rights that each role and command needs.")
 		return exitFailed
 	default:
 		m.complain(err.Error())
@@ -160,6 +165,7 @@ Exit codes: 0 done, 1 failed, 2 used wrongly.`,
 		m.readyCommand(),
 		m.simulateCommand(),
 		m.topicsCommand(),
+		m.aclsCommand(),
 		m.schemasCommand(),
 		m.retryCommand(),
 		m.deadLetterCommand(),

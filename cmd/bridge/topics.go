@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/right"
 )
 
 // topicsTimeout bounds a topics command: an operator waits for it.
@@ -207,7 +209,7 @@ func createTopic(ctx context.Context, admin *kadm.Client, s topicSpec) error {
 	case errors.Is(err, kerr.InvalidReplicationFactor):
 		return fmt.Errorf("create topic %s: the cluster has too few brokers for --replication %d: %w", s.Name, s.Replication, err)
 	default:
-		return fmt.Errorf("create topic %s: %w", s.Name, err)
+		return fmt.Errorf("create topic %s: %w", s.Name, right.Missing(err, right.OnTopic(right.Create, s.Name)))
 	}
 }
 
@@ -218,46 +220,26 @@ func seeTopics(ctx context.Context, admin *kadm.Client, specs []topicSpec) (map[
 	for i, s := range specs {
 		names[i] = s.Name
 	}
-	details, err := admin.ListTopics(ctx, names...)
+	details, err := describeTopics(ctx, admin, names...)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
+		return nil, err
 	}
 	seen := make(map[string]topicSeen)
-	var existing []string
-	for _, d := range details.Sorted() {
+	for _, d := range details {
 		if errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
 			continue
 		}
 		if d.Err != nil {
 			return nil, fmt.Errorf("describe topic %s: %w", d.Topic, d.Err)
 		}
-		seen[d.Topic] = topicSeen{
-			Partitions:  int32(len(d.Partitions)),          //nolint:gosec // Kafka counts partitions in 32 bits
-			Replication: int16(d.Partitions.NumReplicas()), //nolint:gosec // Kafka counts replicas in 16 bits
-			Configs:     make(map[string]string),
+		configs, err := describeConfigs(ctx, admin, d.Topic)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			continue // another broker answered, and does not know it yet or any more
 		}
-		existing = append(existing, d.Topic)
-	}
-	if len(existing) == 0 {
-		return seen, nil
-	}
-	configs, err := admin.DescribeTopicConfigs(ctx, existing...)
-	if err != nil {
-		return nil, fmt.Errorf("describe topic configurations: %w", err)
-	}
-	for _, rc := range configs {
-		if errors.Is(rc.Err, kerr.UnknownTopicOrPartition) {
-			delete(seen, rc.Name) // another broker answered, and does not know it yet or any more
-			continue
+		if err != nil {
+			return nil, err
 		}
-		if rc.Err != nil {
-			return nil, fmt.Errorf("describe configuration of topic %s: %w", rc.Name, rc.Err)
-		}
-		for _, c := range rc.Configs {
-			if c.Value != nil {
-				seen[rc.Name].Configs[c.Key] = *c.Value
-			}
-		}
+		seen[d.Topic] = topicSeenOf(d, configs)
 	}
 	return seen, nil
 }

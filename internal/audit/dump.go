@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
 
@@ -86,7 +87,7 @@ func TakeDump(ctx context.Context, opts []kgo.Opt, prefix string) (Dump, error) 
 			continue
 		}
 		if err != nil {
-			return Dump{}, fmt.Errorf("dump topic %s: %w", name, err)
+			return Dump{}, fmt.Errorf("dump topic %s: %w", name, right.Missing(err, right.OnTopic(right.Read, name)))
 		}
 		d.Topics = append(d.Topics, t)
 	}

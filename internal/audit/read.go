@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
 
@@ -61,7 +62,7 @@ func readTopics(ctx context.Context, opts []kgo.Opt, level kgo.IsolationLevel, t
 	for _, topic := range topics {
 		r := &topicReader{client: client, admin: kadm.NewClient(client), topic: topic, level: level}
 		if _, err := r.read(ctx, visit); err != nil {
-			return fmt.Errorf("read topic %s: %w", topic, err)
+			return fmt.Errorf("read topic %s: %w", topic, right.Missing(err, right.OnTopic(right.Read, topic)))
 		}
 	}
 	return nil

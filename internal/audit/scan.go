@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"postident-bridge/internal/right"
 )
 
 // openLimit is how long a transaction may stay open after a topic was read before
@@ -54,7 +56,7 @@ func (s *Scan) read(ctx context.Context, only map[int32]bool, visit func(*kgo.Re
 	}
 	all, err := r.read(ctx, visit)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read topic %s: %w", s.Topic, err)
+		return nil, nil, fmt.Errorf("read topic %s: %w", s.Topic, right.Missing(err, right.OnTopic(right.Read, s.Topic)))
 	}
 	hidden, err := r.hidden(ctx, all)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/right"
 )
 
 // Confirm returns nil if the group answers that the client is its member in the
@@ -33,11 +35,11 @@ func Confirm(ctx context.Context, client *kgo.Client, group, instanceID string) 
 	}
 	resp, err := req.RequestWith(ctx, client)
 	if err != nil {
-		return fmt.Errorf("ask group: %w", err)
+		return fmt.Errorf("ask group: %w", right.Missing(err, right.OnGroup(right.Read, group)))
 	}
 	err = kerr.ErrorForCode(resp.ErrorCode)
 	if err != nil && !errors.Is(err, kerr.RebalanceInProgress) {
-		return fmt.Errorf("ask group: %w", err)
+		return fmt.Errorf("ask group: %w", right.Missing(err, right.OnGroup(right.Read, group)))
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ type KafkaOptions struct {
 type Listener struct {
 	Name             string
 	Port, Advertised int
+	// Protocol is PLAINTEXT if it is "". What another one needs stands in
+	// KafkaOptions.Properties.
+	Protocol string
 }
 
 // Kafka is a cluster of Apache Kafka brokers (KRaft, each a controller too),
@@ -57,7 +60,7 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*Kafka, error) {
 	for i, listeners := range o.Listeners {
 		var entries []string
 		for _, l := range listeners {
-			entries = append(entries, fmt.Sprintf("%s=%d/%d", l.Name, l.Port, l.Advertised))
+			entries = append(entries, fmt.Sprintf("%s=%d/%d/%s", l.Name, l.Port, l.Advertised, l.Protocol))
 		}
 		env = append(env, fmt.Sprintf("KAFKA_LISTENERS_%d=%s", i+1, strings.Join(entries, " ")))
 	}
