@@ -16,8 +16,8 @@ import (
 // Describe is not in it beside Read and Write: Kafka's authorizer holds it to be a
 // part of them.
 type duty struct {
-	name string // as --roles has it
-	does string // for the documentation
+	name  string // as --roles has it
+	does  string // for the documentation
 	needs []need
 }
 
