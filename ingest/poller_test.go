@@ -503,13 +503,13 @@ func TestPollerReportsAHole(t *testing.T) {
 		}
 		_, stop := r.start(map[string]*lists{"ACME": api})
 		pass(time.Minute)
+		stop() // what is stopped logs no more
 		if log := r.logs.String(); !strings.Contains(log, "some cases are missed") || !strings.Contains(log, at.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05")) {
 			t.Errorf("the hole and its bounds are not in the log: %s", log)
 		}
 		if n := r.count("postident.sweep.holes"); n < 1 {
 			t.Errorf("%d holes counted", n)
 		}
-		stop()
 	})
 }
 

@@ -26,7 +26,7 @@ func build(ctx context.Context, repo, dir string, platforms []platform, out io.W
 	if err != nil {
 		return fmt.Errorf("make directory for binaries: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	d := described{revision: src.revision, created: src.created, tag: src.tag()}
 	binaries := make([]string, len(platforms))
 	for i, p := range platforms {

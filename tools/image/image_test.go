@@ -255,8 +255,15 @@ func TestSBOMHasTheModulesOfTheBinary(t *testing.T) {
 func TestRunRefusesWrongArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"paint"}, {"build"}, {"build", "-out", "x", "-arch", "s390x"}, {"build", "-out", "x", "-arch", "amd64,amd64"},
-		{"release", "-out", "x"}, {"verify"}, {"unpack", "x"}, {"build", "-paint", "x"},
+		{},
+		{"paint"},
+		{"build"},
+		{"build", "-out", "x", "-arch", "s390x"},
+		{"build", "-out", "x", "-arch", "amd64,amd64"},
+		{"release", "-out", "x"},
+		{"verify"},
+		{"unpack", "x"},
+		{"build", "-paint", "x"},
 	} {
 		if err := run(context.Background(), args, io.Discard); err == nil {
 			t.Errorf("%q was accepted", args)

@@ -100,7 +100,7 @@ func writeArchive(index v1.ImageIndex, d described, path string) error {
 	if err != nil {
 		return fmt.Errorf("make directory for layout: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	where, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return fmt.Errorf("begin layout: %w", err)

@@ -18,8 +18,8 @@ import (
 const usage = `usage:
   image build [-repo DIR] [-arch amd64,arm64] -out DIR   build the image and its SBOMs
   image release [-repo DIR] -out DIR VERSION             build what a release holds
-  image verify ARCHIVE                                   check an image
-  image unpack [-arch ARCH] ARCHIVE DIR                  write an image's files to a new directory
+  image verify ARCHIVE                                   check one
+  image unpack [-arch ARCH] ARCHIVE DIR                  write its files to a new directory
 `
 
 func main() {

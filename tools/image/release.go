@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,8 +29,8 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 	if err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil { //nolint:gosec // others may read a release
+	defer func() { _ = os.RemoveAll(work) }()
+	if err := os.Chmod(work, 0o755); err != nil {
 		return fmt.Errorf("open directory to readers: %w", err)
 	}
 	if work, err = filepath.Abs(work); err != nil {
@@ -42,7 +43,7 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 		return err
 	}
 	var binaries []string
-	for _, p := range append(platforms[:len(platforms):len(platforms)], platform{"darwin", "arm64"}) {
+	for _, p := range append(slices.Clip(platforms), platform{"darwin", "arm64"}) {
 		binary := filepath.Join(work, name+"-"+p.String())
 		if _, err := buildBinary(ctx, src, p, version, binary); err != nil {
 			return err
@@ -63,7 +64,7 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(work, "SHA256SUMS"), []byte(sums), 0o644); err != nil { //nolint:gosec // as above
+	if err := os.WriteFile(filepath.Join(work, "SHA256SUMS"), []byte(sums), 0o644); err != nil {
 		return fmt.Errorf("write checksums: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -72,7 +73,7 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 	if err := os.Rename(work, dir); err != nil {
 		return fmt.Errorf("move into place: %w", err)
 	}
-	fmt.Fprint(out, sums)
+	_, _ = fmt.Fprint(out, sums)
 	return nil
 }
 

@@ -85,7 +85,7 @@ func writeSBOM(bom *cdx.BOM, path string) error {
 	if err != nil {
 		return fmt.Errorf("make SBOM: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	encoder := cdx.NewBOMEncoder(f, cdx.BOMFileFormatJSON)
 	encoder.SetPretty(true)
 	encoder.SetEscapeHTML(false)

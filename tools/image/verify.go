@@ -37,7 +37,7 @@ func verifyIndex(path string, index v1.ImageIndex, platforms []platform, out io.
 	if err != nil {
 		return fmt.Errorf("compute digest: %w", err)
 	}
-	fmt.Fprintf(out, "%s\n  index        %s\n", path, digest)
+	_, _ = fmt.Fprintf(out, "%s\n  index        %s\n", path, digest)
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		return fmt.Errorf("read index: %w", err)
@@ -57,7 +57,7 @@ func verifyIndex(path string, index v1.ImageIndex, platforms []platform, out io.
 		if err != nil {
 			return fmt.Errorf("image for %s: %w", p, err)
 		}
-		fmt.Fprintf(out, "  %-12s %s  %s, unpacked %s\n", p, m.Digest, megabytes(packed), megabytes(unpacked))
+		_, _ = fmt.Fprintf(out, "  %-12s %s  %s, unpacked %s\n", p, m.Digest, megabytes(packed), megabytes(unpacked))
 	}
 	if !slices.Equal(have, platforms) {
 		return fmt.Errorf("the image is for %v, not for %v", have, platforms)
@@ -112,7 +112,7 @@ func verifyImage(image v1.Image) (packed, unpacked int64, err error) {
 // eachFile calls visit for every file of an image, as its layers leave them.
 func eachFile(image v1.Image, visit func(*tar.Header, io.Reader) error) error {
 	content := mutate.Extract(image)
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 	for r := tar.NewReader(content); ; {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -137,17 +137,17 @@ func withArchive(archive string, use func(v1.ImageIndex) error) error {
 	if err != nil {
 		return fmt.Errorf("make directory for archive: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	f, err := os.Open(archive)
 	if err != nil {
 		return fmt.Errorf("open archive: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	for r := tar.NewReader(f); ; {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -187,7 +187,7 @@ func unpack(archive, arch, dir string) error {
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	return withArchive(archive, func(index v1.ImageIndex) error {
 		manifest, err := index.IndexManifest()
 		if err != nil {
