@@ -28,6 +28,9 @@ const (
 	// demoRate and demoDwell let a person follow what happens.
 	demoRate  = 6
 	demoDwell = 400 * time.Millisecond
+	// demoShown is how much longer a state lasts once an answer showed it: what a
+	// busy machine takes to publish it. A later state would take its event's place.
+	demoShown = 1500 * time.Millisecond
 	// demoTimeScale makes a second of the demo a minute of simulated time, so that
 	// the sender's retry after 15 minutes would come while somebody watches. The
 	// simulated time begins demoHeadStart ago: no event shall be from the future.
@@ -332,7 +335,7 @@ func (d *demo) startLoad() error {
 		Cases: d.flags.cases, Rate: demoRate,
 		// A state stays until the bridge has seen it, and a little longer: without
 		// that, two changes in quick succession may show as one, as with the real API.
-		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(demoDwell), UntilSeen: true, AfterSeen: scrsim.Duration(demoDwell)},
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(demoDwell), UntilSeen: true, AfterSeen: scrsim.Duration(demoShown)},
 	})
 }
 
@@ -345,6 +348,6 @@ func (d *demo) serveOn() error {
 	}
 	return d.sim.StartLoad(scrsim.Load{
 		Cases: 1 << 30, Rate: demoTrickle,
-		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(4 * time.Second), UntilSeen: true, AfterSeen: scrsim.Duration(demoDwell)},
+		Pacing: scrsim.Pacing{Dwell: scrsim.Duration(4 * time.Second), UntilSeen: true, AfterSeen: scrsim.Duration(demoShown)},
 	})
 }

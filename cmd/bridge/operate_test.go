@@ -232,7 +232,7 @@ func TestParkedAccountIsListedAndDrains(t *testing.T) {
 		return len(doc.Parked) == 1 && doc.Parked[0].Cases == len(cases)
 	})
 	contains(t, o.verb("retry", "list"), "ACCOUNT   PARKED  REASON        DOWN FOR\nSIMGWG01  4       unauthorised  ",
-		"unauthorised: correct the credentials and restart", cases[3])
+		"unauthorised: correct the credentials; restart who has them from no file.", cases[3])
 	contains(t, o.verb("retry", "now", "--all"), "4 cases left out, parked", "No case to look at.")
 	if asked := verbJSON[nowDocument](o, "retry", "now", "--case", cases[0]); asked.Written != 1 || asked.Parked != 0 {
 		t.Errorf("a case that is named: %+v", asked)

@@ -160,7 +160,7 @@ func (d *desk) printWaiting(all, shown []audit.WaitingCase, more int) error {
 func parkedAdvice(parked []audit.ParkedAccount) string {
 	advice := "Parked cases are read by themselves once their account answers.\n"
 	if slices.ContainsFunc(parked, func(a audit.ParkedAccount) bool { return a.Reason == "unauthorised" }) {
-		advice += "unauthorised: correct the credentials; processes that have them from no file need a restart.\n"
+		advice += "unauthorised: correct the credentials; restart who has them from no file.\n"
 	}
 	return advice
 }

@@ -23,6 +23,7 @@ import (
 // connection has to log in again. The bridge does not restart, and nothing is lost
 // or doubled.
 func TestRotationOnSecuredKafka(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	const prefix, cases, user = "rotate.", 100_000, "bridge" // more cases than there is time for
 	k := counterpart.StartSecuredKafka(t)

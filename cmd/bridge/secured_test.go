@@ -26,6 +26,7 @@ import (
 // "Shown by" 4 of the chart: on an Apache Kafka with TLS, SASL and ACLs, the
 // documented rights are enough, and none is too much: whoever lacks one says which.
 func TestLeastPrivileges(t *testing.T) {
+	counterpart.SkipUnderRace(t)
 	t.Parallel()
 	k := counterpart.StartSecuredKafka(t)
 	t.Run("are enough for the main job", func(t *testing.T) {
