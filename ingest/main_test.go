@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,9 +42,30 @@ type rig struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client
 	metrics *sdkmetric.ManualReader
-	logs    *bytes.Buffer // read it only when no request is under way
-	paused  atomic.Bool   // the broker holds connections and answers nothing, as under SIGSTOP
+	logs    *journal
+	paused  atomic.Bool // the broker holds connections and answers nothing, as under SIGSTOP
 	net     *kfake.VirtualNetwork
+}
+
+// journal takes the logs of several loggers, and can be read meanwhile: a handler
+// locks only what is its own.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// String is what was logged until now.
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 type rigOption struct {
@@ -55,7 +77,7 @@ type rigOption struct {
 
 func newRig(tb testing.TB, o rigOption) *rig {
 	tb.Helper()
-	r := &rig{logs: &bytes.Buffer{}, metrics: sdkmetric.NewManualReader()}
+	r := &rig{logs: &journal{}, metrics: sdkmetric.NewManualReader()}
 	clusterOpts := []kfake.Opt{kfake.NumBrokers(1)}
 	if o.topics >= 0 {
 		clusterOpts = append(clusterOpts, kfake.SeedTopics(inboxPartitions, inboxTopic))

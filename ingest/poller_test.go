@@ -1,7 +1,6 @@
 package ingest_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -142,7 +141,7 @@ const cursorTopic = "postident.poll-cursor"
 type pollRig struct {
 	t       *testing.T
 	rig     *rig
-	logs    *bytes.Buffer
+	logs    *journal
 	metrics *sdkmetric.ManualReader
 	meters  *sdkmetric.MeterProvider
 	plan    ingest.SweepPlan
@@ -179,7 +178,7 @@ func newPollRig(t *testing.T) *pollRig {
 	}
 	reader := sdkmetric.NewManualReader()
 	return &pollRig{
-		t: t, rig: broker, topics: topics, begin: time.Now(), logs: &bytes.Buffer{},
+		t: t, rig: broker, topics: topics, begin: time.Now(), logs: &journal{},
 		metrics: reader, meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),
 		plan: ingest.SweepPlan{
 			Closed: time.Minute, Open: 5 * time.Minute, Reconcile: 24 * time.Hour, Overlap: 5 * time.Minute, Past: 90 * 24 * time.Hour,
