@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"postident-bridge/internal/scr"
 )
@@ -54,7 +55,8 @@ func TestSpellings(t *testing.T) {
 			read := func(wire Wire) map[string]any {
 				acct := hookedAccount(tt.class, Webhook{})
 				acct.Wire, acct.DrivingLicence = wire, true
-				sim := newSim(t, Config{Accounts: []Account{acct}})
+				// Both begin at the same whole second: their answers tell the time.
+				sim := newSim(t, Config{Accounts: []Account{acct}, Start: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)})
 				id := create(t, sim, Step{Method: tt.method, Status: scr.StatusSuccess})
 				advance(t, sim, id)
 				a := newAPI(t, sim).get("/" + id + tt.path)
