@@ -110,7 +110,7 @@ func (p *Publisher) commitOffsets(ctx context.Context, inboxID string, positions
 	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Topics = append(req.Topics, t)
-	req.Group = p.cfg.Prefix + "process"
+	req.Group = p.groupName()
 	group := p.groupClient()
 	req.MemberID, req.Generation = group.GroupMetadata()
 	if p.cfg.InstanceID != "" {

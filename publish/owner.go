@@ -88,7 +88,7 @@ func (o *owner) works() bool {
 // never polled: it heartbeats and runs its callbacks all the same.
 func (p *Publisher) groupOpts() []kgo.Opt {
 	opts := []kgo.Opt{
-		kgo.ConsumerGroup(p.cfg.Prefix + "process"),
+		kgo.ConsumerGroup(p.groupName()),
 		kgo.ConsumeTopics(p.cfg.Topics.Inbox),
 		kgo.Balancers(p.cfg.balancer),
 		kgo.SessionTimeout(p.cfg.timings.sessionTimeout),
@@ -148,7 +148,7 @@ func (h groupHook) OnGroupManageError(err error) {
 			"; every process needs an instance id of its own"})
 		return
 	}
-	err = right.Missing(err, right.OnGroup(right.Read, h.p.cfg.Prefix+"process"), right.OnTopic(right.Read, h.p.cfg.Topics.Inbox))
+	err = right.Missing(err, right.OnGroup(right.Read, h.p.groupName()), right.OnTopic(right.Read, h.p.cfg.Topics.Inbox))
 	if h.p.health.setUnjoined(err) {
 		h.p.cfg.Logger.WarnContext(context.Background(), "consumer group not joined", "error", err)
 	}
@@ -186,7 +186,7 @@ func (p *Publisher) leaveGroup(ctx context.Context) {
 // by now, and this one has not heard of it yet.
 func (p *Publisher) leaveAsInstance(ctx context.Context, member string) error {
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = p.cfg.Prefix + "process"
+	req.Group = p.groupName()
 	leaving := kmsg.NewLeaveGroupRequestMember()
 	leaving.MemberID, leaving.InstanceID = member, &p.cfg.InstanceID
 	req.Members = append(req.Members, leaving)
@@ -364,5 +364,5 @@ func (p *Publisher) counts(ctx context.Context) error {
 	// Crash point "membership": nothing is opened yet. An answer that comes late,
 	// after the membership ended, lets us open once in vain: the new owner is
 	// fenced, and takes over again.
-	return membership.Confirm(ctx, p.groupClient(), p.cfg.Prefix+"process", p.cfg.InstanceID)
+	return membership.Confirm(ctx, p.groupClient(), p.groupName(), p.cfg.InstanceID)
 }

@@ -43,6 +43,9 @@ func (p *Publisher) workerOpts(partition int32) []kgo.Opt {
 	}
 }
 
+// groupName is the consumer group that decides who owns which partition of the inbox.
+func (p *Publisher) groupName() string { return p.cfg.Prefix + "process" }
+
 // transactionalID is that of a partition: who opens it next fences who had it.
 func transactionalID(prefix string, partition int32) string {
 	return fmt.Sprintf("%sprocess-%d", prefix, partition)
