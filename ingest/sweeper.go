@@ -68,6 +68,7 @@ func (s *sweeper) run(ctx context.Context) {
 	s.progress.begin(s.p.cfg.Now(), cursor)
 	defer s.progress.end()
 	s.log.InfoContext(ctx, "account taken over for sweeps")
+	defer s.log.InfoContext(context.WithoutCancel(ctx), "account released")
 	for {
 		now := s.p.cfg.Now()
 		kind, at := agenda.next(now)

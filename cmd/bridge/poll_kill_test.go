@@ -178,7 +178,7 @@ func (s *sweptWorld) pause(t *testing.T, random *rand.Rand) {
 		t.Fatal(err)
 	}
 	eventually(t, r.name+" goes on", func() bool {
-		return slices.ContainsFunc(r.takeOvers(t), func(o takeOver) bool { return o.at.After(hit.woke) })
+		return slices.ContainsFunc(r.takeOvers(t), func(o accountLine) bool { return o.at.After(hit.woke) })
 	})
 	s.struck(t, hit)
 }
@@ -245,7 +245,7 @@ func (s *sweptWorld) checkRequests(t *testing.T) {
 				continue
 			}
 			moves++
-			if end := last.At.Add(time.Duration(last.Took)); next.At.Before(end) {
+			if end := s.endOf(t, last); next.At.Before(end) {
 				t.Errorf("account %s: %s asked at %v, %v before the answer to %s was written", a.ClientID,
 					next.User, next.At, end.Sub(next.At), last.User)
 			}
@@ -255,6 +255,20 @@ func (s *sweptWorld) checkRequests(t *testing.T) {
 			t.Errorf("account %s went %d times from one to the other, in %d strikes", a.ClientID, moves, len(s.strikes))
 		}
 	}
+}
+
+// endOf is when a replica was done with a list request: with its answer, or before
+// it, when the group took the account from it and it hung up. The simulator notices
+// that a moment later.
+func (s *sweptWorld) endOf(t *testing.T, list scrsim.Request) time.Time {
+	t.Helper()
+	end := list.At.Add(time.Duration(list.Took))
+	for _, released := range s.replicas[s.owner[list.User]].accountLines(t, "account released") {
+		if released.clientID == list.ClientID && released.at.After(list.At) && released.at.Before(end) {
+			return released.at
+		}
+	}
+	return end
 }
 
 // lateRequests counts what a replica that was stopped asked for an account from
@@ -280,13 +294,18 @@ func (s *sweptWorld) lateRequests(t *testing.T, hit strike, clientID string, lis
 	return n
 }
 
-// takeOver is a line of a log: an account was taken over for sweeps.
-type takeOver struct {
+// accountLine is a line of a log that tells of an account.
+type accountLine struct {
 	clientID string
 	at       time.Time
 }
 
-func (r *replica) takeOvers(t *testing.T) (all []takeOver) {
+func (r *replica) takeOvers(t *testing.T) []accountLine {
+	t.Helper()
+	return r.accountLines(t, "account taken over for sweeps")
+}
+
+func (r *replica) accountLines(t *testing.T, msg string) (all []accountLine) {
 	t.Helper()
 	lines := bufio.NewScanner(bytes.NewReader(r.log.bytes()))
 	for lines.Scan() {
@@ -295,8 +314,8 @@ func (r *replica) takeOvers(t *testing.T) (all []takeOver) {
 			Msg      string    `json:"msg"`
 			ClientID string    `json:"client_id"`
 		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "account taken over for sweeps" {
-			all = append(all, takeOver{line.ClientID, line.Time})
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == msg {
+			all = append(all, accountLine{line.ClientID, line.Time})
 		}
 	}
 	if err := lines.Err(); err != nil {
