@@ -25,8 +25,9 @@ VERSION ?=
 # The versions of Kubernetes whose schemas the chart is held against.
 KUBERNETES := 1.35.4 1.36.3 1.37.2
 CHART_TOOLS := helm helm-docs helm-unittest kubeconform kubeschemas
+PROOF_PACKAGES ?= ./cmd/bridge ./publish
 # Whoever calls counterpart.SkipUnderRace, by name.
-PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart.SkipUnderRace/ {print name}' {cmd/bridge,publish}/*_test.go | paste -sd '|')
+PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart.SkipUnderRace/ {print name}' $(PROOF_PACKAGES:%=%/*_test.go) | paste -sd '|')
 
 .PHONY: help
 help: ## List the targets.
@@ -60,7 +61,7 @@ demo: ## Watch the whole flow: embedded broker, simulated API, verified at the e
 	go run ./cmd/bridge demo
 
 .PHONY: test
-test: ## Run every test under the race detector, on a real Apache Kafka too where java 17 and mvn exist; with CI=true also fuzz.
+test: ## Run every test under the race detector, on a real Apache Kafka too where java 17 and mvn exist.
 	go vet ./...
 	@# Everything is built on all cores; then one package at a time is tested, for brokers beside each other would slow down
 	@# what is timed.
@@ -70,12 +71,11 @@ ifeq ($(PKG),./...)
 	@# A module of its own, which ./... does not reach.
 	cd tools/image && go vet ./... && go test ./... $(TESTFLAGS)
 endif
-	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory fuzz; fi
 
-# Hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.
+# Most are hours of virtual time in one goroutine at a time: the race detector finds nothing there, and takes ten times as long.
 .PHONY: test-proofs
-test-proofs: ## Run the long proofs in virtual time, without the race detector.
-	go test -timeout 15m -run '^($(PROOFS))$$' ./cmd/bridge ./publish $(TESTFLAGS)
+test-proofs: ## Run the long proofs, without the race detector (PROOF_PACKAGES).
+	go test -timeout 15m -run '^($(PROOFS))$$' $(PROOF_PACKAGES) $(TESTFLAGS)
 
 .PHONY: test-fast
 test-fast: ## Run what needs neither Java nor patience (go test -short, no race detector).
