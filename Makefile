@@ -48,8 +48,8 @@ image-test: image-tool ## Build the image twice, compare, and run it: non-root, 
 	tools/image-test $(TOOLS)/image
 
 .PHONY: release
-release: image-tool ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
-	$(TOOLS)/image release -out dist '$(VERSION)'
+release: image-tool $(TOOLS)/helm ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
+	$(TOOLS)/image release -helm $(TOOLS)/helm -out dist '$(VERSION)'
 
 .PHONY: image-tool
 image-tool:
@@ -176,6 +176,8 @@ s3-down: ## Stop it and forget its data.
 chart-test: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Check the Helm chart: lint, unit tests, schemas of Kubernetes, score, refusals, golden renderings.
 	@$(TOOLS)/kubeschemas .cache/kube-schemas $(KUBERNETES)
 	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)"
+	@# The package of a release, which needs Helm too.
+	cd tools/image && HELM=$(abspath $(TOOLS))/helm go test -count 1 -run Chart .
 
 .PHONY: chart-golden
 chart-golden: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Write the chart's golden renderings and README.md again; look at the difference.

@@ -1,7 +1,8 @@
 // Image builds the bridge's container image and its releases from a checkout of
 // the repository: the binaries, an OCI image of two architectures, what they are
-// made of (CycloneDX) and their checksums. It needs git and go, and no container
-// engine; what it writes depends on the commit and the Go release only.
+// made of (CycloneDX), the chart and their checksums. It needs git and go, for a
+// release Helm, and no container engine; what it writes depends on the commit and
+// the releases of Go and Helm only.
 package main
 
 import (
@@ -17,7 +18,7 @@ import (
 
 const usage = `usage:
   image build [-repo DIR] [-arch amd64,arm64] -out DIR   build the image and its SBOMs
-  image release [-repo DIR] -out DIR VERSION             build what a release holds
+  image release [-repo DIR] -helm HELM -out DIR VERSION  build what a release holds
   image verify ARCHIVE                                   check one
   image unpack [-arch ARCH] ARCHIVE DIR                  write its files to a new directory
 `
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	repo := flags.String("repo", ".", "")
 	dir := flags.String("out", "", "")
 	arch := flags.String("arch", "", "")
+	helm := flags.String("helm", "", "")
 	if err := flags.Parse(args[1:]); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -58,8 +60,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		return build(ctx, *repo, *dir, platforms, out)
-	case args[0] == "release" && flags.NArg() == 1 && *dir != "" && *arch == "":
-		return release(ctx, *repo, *dir, flags.Arg(0), out)
+	case args[0] == "release" && flags.NArg() == 1 && *dir != "" && *helm != "" && *arch == "":
+		return release(ctx, *repo, *dir, *helm, flags.Arg(0), out)
 	case args[0] == "verify" && flags.NArg() == 1:
 		return verify(flags.Arg(0), out)
 	case args[0] == "unpack" && flags.NArg() == 2:

@@ -11,17 +11,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // releaseVersion is a version of Semantic Versioning without a "v" before it, and
 // without build metadata, which a tag of an image cannot hold.
-var releaseVersion = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+var releaseVersion = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-` + preRelease + `(\.` + preRelease + `)*)?$`)
+
+// preRelease is a number without a zero before it, or something with a letter.
+const preRelease = `(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)`
 
 // release builds what a release holds, and puts it in the place of the directory
-// dir once all of it is there.
-func release(ctx context.Context, repo, dir, version string, out io.Writer) error {
-	src, err := readyForRelease(ctx, repo, version)
+// dir once all of it is there. helm is the path of Helm.
+func release(ctx context.Context, repo, dir, helm, version string, out io.Writer) error {
+	src, changes, err := readyForRelease(ctx, repo, version)
 	if err != nil {
 		return err
 	}
@@ -36,28 +38,14 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 	if work, err = filepath.Abs(work); err != nil {
 		return fmt.Errorf("find directory: %w", err)
 	}
-	name := "bridge-" + version
-	d := described{version: version, revision: src.revision, created: src.created, tag: version}
-	platforms, err := imagePlatforms("")
-	if err != nil {
+	if helm, err = filepath.Abs(helm); err != nil {
+		return fmt.Errorf("find helm: %w", err)
+	}
+	// First what takes no time and may still be refused.
+	if err := writeChart(ctx, src, helm, work, version, changes); err != nil {
 		return err
 	}
-	var binaries []string
-	for _, p := range append(slices.Clip(platforms), platform{"darwin", "arm64"}) {
-		binary := filepath.Join(work, name+"-"+p.String())
-		if _, err := buildBinary(ctx, src, p, version, binary); err != nil {
-			return err
-		}
-		bom, err := sbomOf(binary, d)
-		if err != nil {
-			return err
-		}
-		if err := writeSBOM(bom, binary+".cdx.json"); err != nil {
-			return err
-		}
-		binaries = append(binaries, binary)
-	}
-	if err := writeImage(d, src, platforms, binaries[:len(platforms)], work, name+"-image", out); err != nil {
+	if err := writeBinaries(ctx, src, work, version, out); err != nil {
 		return err
 	}
 	sums, err := checksums(work)
@@ -77,49 +65,55 @@ func release(ctx context.Context, repo, dir, version string, out io.Writer) erro
 	return nil
 }
 
+// writeBinaries builds the binaries of a release, and the image from those that it
+// holds, each with its SBOM.
+func writeBinaries(ctx context.Context, src source, dir, version string, out io.Writer) error {
+	name := "bridge-" + version
+	d := described{version: version, revision: src.revision, created: src.created, tag: version}
+	platforms, err := imagePlatforms("")
+	if err != nil {
+		return err
+	}
+	var binaries []string
+	for _, p := range append(slices.Clip(platforms), platform{"darwin", "arm64"}) {
+		binary := filepath.Join(dir, name+"-"+p.String())
+		if _, err := buildBinary(ctx, src, p, version, binary); err != nil {
+			return err
+		}
+		bom, err := sbomOf(binary, d)
+		if err != nil {
+			return err
+		}
+		if err := writeSBOM(bom, binary+".cdx.json"); err != nil {
+			return err
+		}
+		binaries = append(binaries, binary)
+	}
+	return writeImage(d, src, platforms, binaries[:len(platforms)], dir, name+"-image", out)
+}
+
 // readyForRelease refuses what cannot be released as version: a version that is
 // none, one without a section in the changelog, and files that are not committed.
-func readyForRelease(ctx context.Context, repo, version string) (source, error) {
+func readyForRelease(ctx context.Context, repo, version string) (source, []change, error) {
 	if !releaseVersion.MatchString(version) {
-		return source{}, fmt.Errorf("VERSION is %q, not like 1.2.3 or 1.2.3-rc.1", version)
+		return source{}, nil, fmt.Errorf("VERSION is %q, not like 1.2.3 or 1.2.3-rc.1", version)
 	}
 	changelog, err := os.ReadFile(filepath.Join(repo, "CHANGELOG.md"))
 	if err != nil {
-		return source{}, fmt.Errorf("read changelog: %w", err)
+		return source{}, nil, fmt.Errorf("read changelog: %w", err)
 	}
-	if err := checkChangelog(string(changelog), version); err != nil {
-		return source{}, err
+	changes, err := changesOf(string(changelog), version)
+	if err != nil {
+		return source{}, nil, err
 	}
 	src, err := readSource(ctx, repo, os.Getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
-		return source{}, err
+		return source{}, nil, err
 	}
 	if src.modified {
-		return source{}, errors.New("files differ from the commit, or are not in it: git status shows which")
+		return source{}, nil, errors.New("files differ from the commit, or are not in it: git status shows which")
 	}
-	return src, nil
-}
-
-// checkChangelog refuses a changelog without a section "## [version] - date" that
-// says something.
-func checkChangelog(changelog, version string) error {
-	for section := range strings.SplitSeq("\n"+changelog, "\n## ") {
-		heading, text, _ := strings.Cut(section, "\n")
-		date, ok := strings.CutPrefix(heading, "["+version+"]")
-		if !ok {
-			continue
-		}
-		if _, err := time.Parse(time.DateOnly, strings.TrimPrefix(date, " - ")); err != nil {
-			return fmt.Errorf("CHANGELOG.md: the heading of %s should be \"## [%s] - 2006-01-02\", with its date", version, version)
-		}
-		for line := range strings.Lines(text) {
-			if strings.HasPrefix(line, "- ") {
-				return nil
-			}
-		}
-		return fmt.Errorf("CHANGELOG.md: the section of %s says nothing", version)
-	}
-	return fmt.Errorf("CHANGELOG.md has no section \"## [%s] - date\"", version)
+	return src, changes, nil
 }
 
 // checksums are those of the files of a directory, as sha256sum prints them.

@@ -8,54 +8,11 @@ import (
 	"testing"
 )
 
-func TestCheckChangelog(t *testing.T) {
-	t.Parallel()
-	const changelog = `# Changelog
-
-## [Unreleased]
-
-- something
-
-## [1.3.0]
-
-- undated
-
-## [1.2.3] - 2026-11-29
-
-### Added
-
-- something else
-
-## [1.2.2] - 2026-11-28
-
-### Added
-
-## [1.2.1] - yesterday
-
-- something
-`
-	for _, test := range []struct {
-		version, want string // want is part of the error, "" for none
-	}{
-		{"1.2.3", ""},
-		{"1.2.4", "no section"},
-		{"1.2", "no section"},
-		{"1.2.2", "says nothing"},
-		{"1.2.1", "with its date"},
-		{"1.3.0", "with its date"},
-	} {
-		err := checkChangelog(changelog, test.version)
-		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v, want %q", test.version, err, test.want)
-		}
-	}
-}
-
 // repository makes one with a changelog that has 1.2.3.
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "CHANGELOG.md"), "## [1.2.3] - 2026-11-29\n\n- all\n")
+	write(t, filepath.Join(dir, "CHANGELOG.md"), "## [1.2.3] - 2026-11-29\n\n### Added\n\n- all\n")
 	for _, args := range [][]string{
 		{"init", "--quiet"},
 		{"add", "CHANGELOG.md"},
@@ -71,20 +28,20 @@ func repository(t *testing.T) string {
 func TestReadyForRelease(t *testing.T) {
 	t.Parallel()
 	dir := repository(t)
-	src, err := readyForRelease(t.Context(), dir, "1.2.3")
+	src, changes, err := readyForRelease(t.Context(), dir, "1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(src.revision) != 40 || src.modified {
-		t.Errorf("source is %+v", src)
+	if len(src.revision) != 40 || src.modified || len(changes) != 1 {
+		t.Errorf("source is %+v, changes are %v", src, changes)
 	}
-	for version, want := range map[string]string{"": "VERSION", "v1.2.3": "VERSION", "1.2": "VERSION", "1.2.3+x": "VERSION", "2.0.0": "CHANGELOG.md"} {
-		if _, err := readyForRelease(t.Context(), dir, version); err == nil || !strings.Contains(err.Error(), want) {
+	for version, want := range map[string]string{"": "VERSION", "v1.2.3": "VERSION", "1.2": "VERSION", "1.2.3+x": "VERSION", "1.2.3-01": "VERSION", "1.2.3-rc..1": "VERSION", "1.2.3-0.a-1.x01": "CHANGELOG.md", "2.0.0": "CHANGELOG.md"} {
+		if _, _, err := readyForRelease(t.Context(), dir, version); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("version %q: %v", version, err)
 		}
 	}
 	write(t, filepath.Join(dir, "new"), "not committed")
-	if _, err := readyForRelease(t.Context(), dir, "1.2.3"); err == nil || !strings.Contains(err.Error(), "git status") {
+	if _, _, err := readyForRelease(t.Context(), dir, "1.2.3"); err == nil || !strings.Contains(err.Error(), "git status") {
 		t.Errorf("with a file that is not committed: %v", err)
 	}
 }

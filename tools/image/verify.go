@@ -37,7 +37,7 @@ func verifyIndex(path string, index v1.ImageIndex, platforms []platform, out io.
 	if err != nil {
 		return fmt.Errorf("compute digest: %w", err)
 	}
-	_, _ = fmt.Fprintf(out, "%s\n  index        %s\n", path, digest)
+	_, _ = fmt.Fprintf(out, "%s\n  index        %s\n", filepath.Base(path), digest)
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		return fmt.Errorf("read index: %w", err)
