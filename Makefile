@@ -47,6 +47,10 @@ image: image-tool ## Build the container image (bin/bridge-image.tar: OCI, amd64
 image-test: image-tool ## Build the image twice, compare, and run it: non-root, read-only root; needs root and unshare.
 	tools/image-test $(TOOLS)/image
 
+.PHONY: containerfile-test
+containerfile-test: image-tool ## Build the Containerfile with buildah and compare the result with the image; needs root.
+	tools/containerfile-test $(TOOLS)/image
+
 .PHONY: release
 release: image-tool $(TOOLS)/helm ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
 	$(TOOLS)/image release -helm $(TOOLS)/helm -out dist '$(VERSION)'
