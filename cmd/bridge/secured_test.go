@@ -33,6 +33,10 @@ func TestLeastPrivileges(t *testing.T) {
 		t.Parallel()
 		mainJobHasEnough(t, k)
 	})
+	t.Run("are what the printed commands give", func(t *testing.T) {
+		t.Parallel()
+		printedCommandsGive(t, k)
+	})
 	t.Run("are all needed by roles", func(t *testing.T) {
 		t.Parallel()
 		rolesNeedEachRight(t, newSecuredWorld(t, k))

@@ -37,6 +37,15 @@ func StartSecuredKafka(tb testing.TB) *SecuredKafka {
 // CA is the certificate that the present one of the broker is checked by, PEM.
 func (k *SecuredKafka) CA() string { return k.broker.CA() }
 
+// WriteTool writes Kafka's kafka-acls.sh and admin.properties into a directory; see
+// testbed.SecuredKafka.
+func (k *SecuredKafka) WriteTool(tb testing.TB, dir, user, password string) {
+	tb.Helper()
+	if err := k.broker.WriteTool(dir, user, password); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // SetCertificate has the broker present a certificate of another authority from now
 // on.
 func (k *SecuredKafka) SetCertificate(tb testing.TB, by *testbed.Authority) {

@@ -73,6 +73,35 @@ func StartSecuredKafka(ctx context.Context) (*SecuredKafka, error) {
 	return k, nil
 }
 
+// WriteTool writes a kafka-acls.sh, which does what that of Apache Kafka does, into a
+// directory, and beside it admin.properties, by which the tool logs in as a user.
+func (k *SecuredKafka) WriteTool(dir, user, password string) error {
+	root, err := ModuleRoot()
+	if err != nil {
+		return err
+	}
+	ca := filepath.Join(dir, "ca.crt")
+	properties := fmt.Sprintf(`security.protocol=SASL_SSL
+sasl.mechanism=SCRAM-SHA-512
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";
+ssl.truststore.type=PEM
+ssl.truststore.location=%s
+`, user, password, ca)
+	for _, f := range []struct {
+		path, content string
+		mode          os.FileMode
+	}{
+		{ca, k.CA(), 0o600},
+		{filepath.Join(dir, "admin.properties"), properties, 0o600},
+		{filepath.Join(dir, "kafka-acls.sh"), fmt.Sprintf("#!/bin/sh\nexec '%s' acls \"$@\"\n", filepath.Join(root, kafkaScript)), 0o700},
+	} {
+		if err := os.WriteFile(f.path, []byte(f.content), f.mode); err != nil {
+			return fmt.Errorf("write Kafka's tool: %w", err)
+		}
+	}
+	return nil
+}
+
 // CA is the certificate that the present one of the broker is checked by, PEM.
 func (k *SecuredKafka) CA() string { return k.authority.CA }
 
