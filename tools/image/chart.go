@@ -126,7 +126,7 @@ func annotate(files []file, version string, changes []change) error {
 		}
 		before, after, ok := strings.Cut("\n"+string(f.content), begin)
 		if !ok {
-			return errors.New("Chart.yaml has no annotations to add to")
+			return errors.New("the packaged Chart.yaml has no annotations to add to")
 		}
 		var more strings.Builder
 		if strings.Contains(version, "-") {
