@@ -3,13 +3,9 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,57 +14,25 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/testbed"
 )
 
-// mounted is a secret as Kubernetes mounts it: files are links into ..data, which is
-// a link to a directory, and a change is one rename of that.
+// mounted is a Secret whose files are settings.
 type mounted struct {
-	t       *testing.T
-	dir     string
-	content map[string]string
-	made    int
+	*counterpart.MountedSecret
 }
 
-func mount(t *testing.T, content map[string]string) *mounted {
+func mount(t *testing.T, content map[string]string) mounted {
 	t.Helper()
-	m := &mounted{t: t, dir: t.TempDir(), content: make(map[string]string)}
-	m.swap(content)
-	for name := range content {
-		if err := os.Symlink(filepath.Join("..data", name), m.path(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m
-}
-
-func (m *mounted) path(name string) string { return filepath.Join(m.dir, name) }
-
-// swap changes some of the files, all at once.
-func (m *mounted) swap(changed map[string]string) {
-	m.t.Helper()
-	maps.Copy(m.content, changed)
-	m.made++
-	version := fmt.Sprintf("..v%d", m.made)
-	if err := os.Mkdir(filepath.Join(m.dir, version), 0o700); err != nil {
-		m.t.Fatal(err)
-	}
-	for name, text := range m.content {
-		if err := os.WriteFile(filepath.Join(m.dir, version, name), []byte(text), 0o600); err != nil {
-			m.t.Fatal(err)
-		}
-	}
-	next := filepath.Join(m.dir, "..data_tmp")
-	if err := errors.Join(os.Symlink(version, next), os.Rename(next, filepath.Join(m.dir, "..data"))); err != nil {
-		m.t.Fatal(err)
-	}
+	return mounted{counterpart.MountSecret(t, content)}
 }
 
 // environ names the files by VARIABLE=file.
-func (m *mounted) environ(files map[string]string) []string {
+func (m mounted) environ(files map[string]string) []string {
 	var out []string
 	for variable, name := range files {
-		out = append(out, variable+fileSuffix+"="+m.path(name))
+		out = append(out, variable+fileSuffix+"="+m.Path(name))
 	}
 	return out
 }

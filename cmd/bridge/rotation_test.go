@@ -69,7 +69,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 	afterCut()
 
-	secret.swap(map[string]string{"hook": "canary-hook-2"})
+	secret.Change(map[string]string{"hook": "canary-hook-2"})
 	reloads(t, bridge, "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD", "taken", 1)
 	load.more(t, 100) // the sender does not know yet
 	newHook := "canary-hook-2"
@@ -77,24 +77,24 @@ func TestRotationUnderLoad(t *testing.T) {
 	load.more(t, 100)
 
 	changePassword(t, environ, "canary-kafka-2")
-	secret.swap(map[string]string{"password": "canary-kafka-2\n"})
+	secret.Change(map[string]string{"password": "canary-kafka-2\n"})
 	reloads(t, bridge, user, "taken", 1)
 	afterCut()
 
-	secret.swap(map[string]string{"ca.crt": "canary: no certificate"})
+	secret.Change(map[string]string{"ca.crt": "canary: no certificate"})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "refused", 1)
-	secret.swap(map[string]string{"ca.crt": oldServer.CA + newServer.CA})
+	secret.Change(map[string]string{"ca.crt": oldServer.CA + newServer.CA})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 1)
 	broker.present(newServer, oldClient)
 	afterCut()
-	secret.swap(map[string]string{"ca.crt": newServer.CA})
+	secret.Change(map[string]string{"ca.crt": newServer.CA})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 2)
 	afterCut()
 
 	cert, key = newClient.issue("bridge")
-	secret.swap(map[string]string{"tls.crt": cert})
+	secret.Change(map[string]string{"tls.crt": cert})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CERT", "refused", 1)
-	secret.swap(map[string]string{"tls.key": key})
+	secret.Change(map[string]string{"tls.key": key})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_KEY", "taken", 1)
 	broker.present(newServer, newClient)
 	afterCut()
@@ -195,7 +195,7 @@ func TestOAuthBearer(t *testing.T) {
 	}))
 	t.Cleanup(endpoint.Close)
 	tests := map[string]struct {
-		settings func(*mounted) []string
+		settings func(mounted) []string
 		variable string
 		file     string
 		first    string
@@ -203,7 +203,7 @@ func TestOAuthBearer(t *testing.T) {
 		prefix   func(string) string
 	}{
 		"endpoint": {
-			settings: func(m *mounted) []string {
+			settings: func(m mounted) []string {
 				return append(m.environ(map[string]string{oauthPrefix + "CLIENT_SECRET": "secret"}),
 					oauthPrefix+"TOKEN_URL="+endpoint.URL, oauthPrefix+"CLIENT_ID=bridge", oauthPrefix+"SCOPE=kafka")
 			},
@@ -211,7 +211,7 @@ func TestOAuthBearer(t *testing.T) {
 			prefix: func(s string) string { return "token-by-" + s },
 		},
 		"file": {
-			settings: func(m *mounted) []string { return m.environ(map[string]string{oauthPrefix + "TOKEN": "token"}) },
+			settings: func(m mounted) []string { return m.environ(map[string]string{oauthPrefix + "TOKEN": "token"}) },
 			variable: oauthPrefix + "TOKEN", file: "token", first: "canary.projected.1", second: "canary.projected.2",
 			prefix: func(s string) string { return s },
 		},
@@ -244,7 +244,7 @@ func TestOAuthBearer(t *testing.T) {
 			if name == "endpoint" {
 				setSecret(tt.second)
 			}
-			m.swap(map[string]string{tt.file: tt.second})
+			m.Change(map[string]string{tt.file: tt.second})
 			reloads(t, bridge, tt.variable, "taken", 1)
 			users.take(tt.prefix(tt.second))
 			// A token that was got with the old secret is good for a second more.
@@ -283,7 +283,7 @@ func TestRegistryPasswordIsMendedInItsFile(t *testing.T) {
 		_, why := ready()
 		return strings.Contains(why, "waiting for the schema registry")
 	})
-	m.swap(map[string]string{"password": "canary"})
+	m.Change(map[string]string{"password": "canary"})
 	eventually(t, "the role is ready", func() bool {
 		code, _ := ready()
 		return code == http.StatusOK

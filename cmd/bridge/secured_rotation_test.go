@@ -68,13 +68,13 @@ func TestRotationOnSecuredKafka(t *testing.T) {
 	loop := newClosedLoop(t, w, cases, isHooked)
 	more := func() { t.Helper(); loop.await(t, loop.ended()+20) }
 	more()
-	secret.swap(map[string]string{"hook": "canary-hook-2"})
+	secret.Change(map[string]string{"hook": "canary-hook-2"})
 	taken("BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD", 1)
 	more() // the sender does not know yet
 	sender.bring(hook.Username, "canary-hook-2")
 
 	k.SetUser(t, user, "canary-kafka-2")
-	secret.swap(map[string]string{"password": "canary-kafka-2"})
+	secret.Change(map[string]string{"password": "canary-kafka-2"})
 	taken("BRIDGE_KAFKA_SASL_PASSWORD", 1)
 
 	before := k.CA()
@@ -82,10 +82,10 @@ func TestRotationOnSecuredKafka(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret.swap(map[string]string{"ca.crt": before + next.CA})
+	secret.Change(map[string]string{"ca.crt": before + next.CA})
 	taken("BRIDGE_KAFKA_TLS_CA", 1)
 	k.SetCertificate(t, next)
-	secret.swap(map[string]string{"ca.crt": next.CA})
+	secret.Change(map[string]string{"ca.crt": next.CA})
 	taken("BRIDGE_KAFKA_TLS_CA", 2)
 	more()
 

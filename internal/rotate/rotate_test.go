@@ -17,49 +17,11 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
+
+	"postident-bridge/internal/counterpart"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// secret is a mounted secret as Kubernetes writes it: files are links into ..data,
-// which is a link to a directory, and a change is one rename of that.
-type secret struct {
-	t    *testing.T
-	dir  string
-	made int
-}
-
-func newSecret(t *testing.T, content map[string]string) *secret {
-	t.Helper()
-	s := &secret{t: t, dir: t.TempDir()}
-	s.swap(content)
-	for name := range content {
-		if err := os.Symlink(filepath.Join("..data", name), s.path(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return s
-}
-
-func (s *secret) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *secret) swap(content map[string]string) {
-	s.t.Helper()
-	s.made++
-	version := fmt.Sprintf("..v%d", s.made)
-	if err := os.Mkdir(filepath.Join(s.dir, version), 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-	for name, text := range content {
-		if err := os.WriteFile(filepath.Join(s.dir, version, name), []byte(text), 0o600); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	next := filepath.Join(s.dir, "..data_tmp")
-	if err := errors.Join(os.Symlink(version, next), os.Rename(next, filepath.Join(s.dir, "..data"))); err != nil {
-		s.t.Fatal(err)
-	}
-}
 
 // rig is a watch with all that can be seen of it.
 type rig struct {
@@ -133,12 +95,12 @@ func (r *rig) expect(t *testing.T, what string, log int, counted ...string) {
 
 func TestChangedTextIsUsed(t *testing.T) {
 	t.Parallel()
-	s, r := newSecret(t, map[string]string{"password": "canary-1\n"}), newRig(t)
-	text := r.Text(Setting{Variable: "PASSWORD", Path: s.path("password"), Value: "canary-1"}, nil)
+	s, r := counterpart.MountSecret(t, map[string]string{"password": "canary-1\n"}), newRig(t)
+	text := r.Text(Setting{Variable: "PASSWORD", Path: s.Path("password"), Value: "canary-1"}, nil)
 	r.looks(t)
 	r.expect(t, "no change", 0)
 
-	s.swap(map[string]string{"password": "canary-2\n"})
+	s.Replace(map[string]string{"password": "canary-2\n"})
 	if r.look(t.Context()) || text.Get() != "canary-1" {
 		t.Error("a change that was seen once is used")
 	}
@@ -153,23 +115,23 @@ func TestChangedTextIsUsed(t *testing.T) {
 
 func TestWhatCannotBeReadKeepsTheValueBefore(t *testing.T) {
 	t.Parallel()
-	s, r := newSecret(t, map[string]string{"password": "canary-1"}), newRig(t)
-	text := r.Text(Setting{Variable: "PASSWORD", Path: s.path("password"), Value: "canary-1"}, nil)
-	s.swap(map[string]string{"password": "\n"})
+	s, r := counterpart.MountSecret(t, map[string]string{"password": "canary-1"}), newRig(t)
+	text := r.Text(Setting{Variable: "PASSWORD", Path: s.Path("password"), Value: "canary-1"}, nil)
+	s.Replace(map[string]string{"password": "\n"})
 	r.looks(t)
 	r.looks(t)
 	r.expect(t, "empty, told once", 1, "PASSWORD unreadable 1")
-	s.swap(nil)
+	s.Replace(nil)
 	r.looks(t)
 	r.looks(t)
 	r.expect(t, "missing, told once", 2, "PASSWORD unreadable 2")
 	if text.Get() != "canary-1" {
 		t.Errorf("the value before is lost")
 	}
-	s.swap(map[string]string{"password": "canary-1"})
+	s.Replace(map[string]string{"password": "canary-1"})
 	r.looks(t)
 	r.expect(t, "as it was", 2, "PASSWORD unreadable 2")
-	s.swap(map[string]string{"password": "canary-2"})
+	s.Replace(map[string]string{"password": "canary-2"})
 	r.looks(t)
 	if text.Get() != "canary-2" {
 		t.Error("a good value after bad ones is not used")
@@ -179,7 +141,7 @@ func TestWhatCannotBeReadKeepsTheValueBefore(t *testing.T) {
 
 func TestAGroupIsTakenTogether(t *testing.T) {
 	t.Parallel()
-	s, r := newSecret(t, map[string]string{"cert": "1", "key": "1"}), newRig(t)
+	s, r := counterpart.MountSecret(t, map[string]string{"cert": "1", "key": "1"}), newRig(t)
 	var used []string
 	r.Add(func(values []string) error {
 		if values[0] != values[1] {
@@ -187,16 +149,16 @@ func TestAGroupIsTakenTogether(t *testing.T) {
 		}
 		used = values[:2]
 		return nil
-	}, Setting{"CERT", s.path("cert"), "1"}, Setting{"KEY", s.path("key"), "1"}, Setting{"FIXED", "", "f"})
+	}, Setting{"CERT", s.Path("cert"), "1"}, Setting{"KEY", s.Path("key"), "1"}, Setting{"FIXED", "", "f"})
 
-	s.swap(map[string]string{"cert": "2", "key": "1"})
+	s.Replace(map[string]string{"cert": "2", "key": "1"})
 	r.looks(t)
 	r.looks(t)
 	if used != nil {
 		t.Errorf("half of a pair is used: %v", used)
 	}
 	r.expect(t, "half", 1, "CERT refused 1")
-	s.swap(map[string]string{"cert": "2", "key": "2"})
+	s.Replace(map[string]string{"cert": "2", "key": "2"})
 	r.looks(t)
 	if !slices.Equal(used, []string{"2", "2"}) {
 		t.Errorf("the pair is not used: %v", used)
