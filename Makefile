@@ -52,7 +52,10 @@ containerfile-test: image-tool ## Build the Containerfile with buildah and compa
 	tools/containerfile-test $(TOOLS)/image
 
 .PHONY: release
-release: image-tool $(TOOLS)/helm ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
+release: image-tool ## Build what a release holds into dist/ (VERSION=1.2.3, which CHANGELOG.md must have).
+	@# A mistake is told before Helm is built.
+	$(TOOLS)/image ready '$(VERSION)'
+	@$(MAKE) --no-print-directory $(TOOLS)/helm
 	$(TOOLS)/image release -helm $(TOOLS)/helm -out dist '$(VERSION)'
 
 .PHONY: image-tool

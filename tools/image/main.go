@@ -18,6 +18,7 @@ import (
 
 const usage = `usage:
   image build [-repo DIR] [-arch amd64,arm64] -out DIR   build the image and its SBOMs
+  image ready [-repo DIR] VERSION                        refuse what cannot be released
   image release [-repo DIR] -helm HELM -out DIR VERSION  build what a release holds
   image verify ARCHIVE                                   check one
   image unpack [-arch ARCH] ARCHIVE DIR                  write its files to a new directory
@@ -60,6 +61,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		return build(ctx, *repo, *dir, platforms, out)
+	case args[0] == "ready" && flags.NArg() == 1 && *arch == "":
+		_, _, err := readyForRelease(ctx, *repo, flags.Arg(0))
+		return err
 	case args[0] == "release" && flags.NArg() == 1 && *dir != "" && *helm != "" && *arch == "":
 		return release(ctx, *repo, *dir, *helm, flags.Arg(0), out)
 	case args[0] == "verify" && flags.NArg() == 1:
