@@ -95,6 +95,12 @@ func TestArchiveIsWhole(t *testing.T) {
 		if !header.ModTime.Equal(built.created) || header.Uid != 0 || header.Gid != 0 || header.Uname != "" {
 			t.Errorf("%s: time %s, owner %d:%d %q", header.Name, header.ModTime, header.Uid, header.Gid, header.Uname)
 		}
+		if header.Name == "index.json" {
+			content, err := io.ReadAll(r)
+			if err != nil || !strings.Contains(string(content), `"postident-bridge:1.2.3"`) {
+				t.Errorf("the archive has no name: %s, %v", content, err)
+			}
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 type described struct {
 	version, revision string
 	created           time.Time
-	// tag is the name in the archive, as some tools ask for it.
+	// tag is that of the name in the archive.
 	tag string
 }
 
@@ -105,7 +105,9 @@ func writeArchive(index v1.ImageIndex, d described, path string) error {
 	if err != nil {
 		return fmt.Errorf("begin layout: %w", err)
 	}
-	if err := where.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": d.tag})); err != nil {
+	// With a name before the tag: what loads an archive takes a bare tag for the name.
+	named := map[string]string{"org.opencontainers.image.ref.name": "postident-bridge:" + d.tag}
+	if err := where.AppendIndex(index, layout.WithAnnotations(named)); err != nil {
 		return fmt.Errorf("write layout: %w", err)
 	}
 	var files []file
