@@ -84,6 +84,19 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = w.Write(append(body, '\n')) // the asker went away; nobody is left to tell
 }
 
+// letGo has h's connections closed behind their next answer once the process is
+// stopping. A proxy or sender that keeps one alive would otherwise find it closed
+// under a request of its own when the server stops (tried: 1 of 200 webhooks in a
+// rolling restart).
+func (r *readiness) letGo(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, req)
+	})
+}
+
 // newAdminServer serves what operators and Kubernetes ask: /livez, /readyz and
 // /metrics.
 func newAdminServer(ready *readiness, metrics http.Handler, logger *slog.Logger) *http.Server {

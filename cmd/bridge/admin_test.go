@@ -86,3 +86,29 @@ func TestReadyzIsBounded(t *testing.T) {
 		t.Errorf("%+v", answer)
 	}
 }
+
+// A connection outlives no answer once the process stops.
+func TestConnectionsEndWhenTheProcessStops(t *testing.T) {
+	t.Parallel()
+	ready := new(readiness)
+	server := httptest.NewServer(ready.letGo(http.NotFoundHandler()))
+	t.Cleanup(server.Close)
+	kept := func() bool {
+		t.Helper()
+		resp, err := http.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return !resp.Close
+	}
+	if !kept() {
+		t.Error("not kept while the process serves")
+	}
+	ready.stopping.Store(true)
+	if kept() {
+		t.Error("kept while the process stops")
+	}
+}

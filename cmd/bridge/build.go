@@ -60,7 +60,7 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		p.start(ctx, roleProcess, parts.process.Run)
 	}
 	if parts.webhook != nil {
-		where.Webhook, err = p.serve(ctx, "webhook server", s.Webhook.Addr, ingest.NewServer(parts.webhook, p.logger))
+		where.Webhook, err = p.serve(ctx, "webhook server", s.Webhook.Addr, ingest.NewServer(p.ready.letGo(parts.webhook), p.logger))
 		if err != nil {
 			return where, err
 		}

@@ -245,6 +245,14 @@ type manifestSpec struct {
 	podSpec  `yaml:",inline"`
 	Template struct{ Spec podSpec }
 
+	Strategy struct {
+		Type          string
+		RollingUpdate struct {
+			MaxUnavailable int `yaml:"maxUnavailable"`
+			MaxSurge       int `yaml:"maxSurge"`
+		} `yaml:"rollingUpdate"`
+	}
+
 	TopicName     string            `yaml:"topicName"`
 	Partitions    int32             `yaml:"partitions"`
 	Replicas      int16             `yaml:"replicas"`
@@ -276,6 +284,18 @@ type containerSpec struct {
 		Name, Value string
 		ValueFrom   map[string]any `yaml:"valueFrom"`
 	}
+	StartupProbe   probeSpec `yaml:"startupProbe"`
+	ReadinessProbe probeSpec `yaml:"readinessProbe"`
+	Lifecycle      map[string]any
+}
+
+type probeSpec struct {
+	HTTPGet struct {
+		Path, Port string
+	} `yaml:"httpGet"`
+	Period           int `yaml:"periodSeconds"`
+	Timeout          int `yaml:"timeoutSeconds"`
+	FailureThreshold int `yaml:"failureThreshold"`
 }
 
 func (p podSpec) all() []containerSpec { return slices.Concat(p.InitContainers, p.Containers) }

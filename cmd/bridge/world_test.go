@@ -238,11 +238,14 @@ func (w *world) compareConsumers(t *testing.T, kafka *counterpart.Kafka, registr
 	}
 }
 
-// scrape reads the metrics of every replica.
+// scrape reads the metrics of every replica that runs.
 func (w *world) scrape(t *testing.T) []byte {
 	t.Helper()
 	var all []byte
 	for _, r := range w.replicas {
+		if r.cmd == nil {
+			continue
+		}
 		resp, err := http.Get("http://" + r.admin + "/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -299,6 +302,13 @@ func freeAddress(t *testing.T) string {
 // start starts the process and waits until it is ready.
 func (r *replica) start(t *testing.T) {
 	t.Helper()
+	r.launch(t)
+	eventually(t, r.name+" is ready", func() bool { return r.ready() == "" })
+}
+
+// launch starts the process.
+func (r *replica) launch(t *testing.T) {
+	t.Helper()
 	r.cmd = exec.Command(r.binary, r.args...)
 	r.cmd.Env = r.env
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
@@ -306,7 +316,6 @@ func (r *replica) start(t *testing.T) {
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, r.name+" is ready", func() bool { return r.ready() == "" })
 }
 
 // ready is "" when the replica is, else why it is not.

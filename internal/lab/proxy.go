@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// proxy forwards TCP connections from one bridge process to one broker, and
+// proxy forwards TCP connections, as from one bridge process to one broker, and
 // lets the connections suffer. Unlike a proxy that drops what it delays, it
 // delivers held bytes when the fault heals, also to a peer whose other side has
 // gone: the request of a zombie that arrives late is what a partition of the
 // network makes, and what fencing is for.
 type proxy struct {
-	target   string
+	dial     func(context.Context) (net.Conn, error)
 	listener net.Listener
 	ended    chan struct{}
 	tasks    sync.WaitGroup
@@ -41,17 +41,28 @@ type weather struct {
 }
 
 func newProxy(ctx context.Context, target string) (*proxy, error) {
+	return newProxyBy(ctx, func(ctx context.Context) (net.Conn, error) { return dialSoon(ctx, target) })
+}
+
+// newProxyBy makes one that asks dial for the other end of each connection.
+func newProxyBy(ctx context.Context, dial func(context.Context) (net.Conn, error)) (*proxy, error) {
 	var conf net.ListenConfig
 	listener, err := conf.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen as proxy: %w", err)
 	}
 	p := &proxy{
-		target: target, listener: listener, ended: make(chan struct{}),
+		dial: dial, listener: listener, ended: make(chan struct{}),
 		changed: make(chan struct{}), conns: make(map[net.Conn]*linked),
 	}
 	p.tasks.Go(func() { p.accept(ctx) })
 	return p, nil
+}
+
+// dialSoon gives up after 5 s.
+func dialSoon(ctx context.Context, target string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return dialer.DialContext(ctx, "tcp", target)
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
@@ -111,13 +122,12 @@ func (p *proxy) now() (weather, <-chan struct{}) {
 
 // forward serves one connection to its end.
 func (p *proxy) forward(ctx context.Context, client net.Conn) {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
 	w, _ := p.now()
 	if w.refused {
 		abort(client)
 		return
 	}
-	broker, err := dialer.DialContext(ctx, "tcp", p.target)
+	broker, err := p.dial(ctx)
 	if err != nil {
 		abort(client)
 		return
