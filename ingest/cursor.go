@@ -18,10 +18,10 @@ import (
 // cursor that is lost, or older than it could be, only has lists read again. It
 // is safe for concurrent use.
 type Cursors struct {
-	client *kgo.Client // writes
-	kafka  []kgo.Opt   // of the clients that read
-	topic  string
-	log    *slog.Logger
+	producer *producer
+	kafka    []kgo.Opt // of the clients that read
+	topic    string
+	log      *slog.Logger
 }
 
 // NewCursors makes the cursors of a topic. The client is made with ProducerOpts
@@ -34,7 +34,7 @@ func NewCursors(client *kgo.Client, kafka []kgo.Opt, topic string, logger *slog.
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Cursors{client: client, kafka: kafka, topic: topic, log: logger}, nil
+	return &Cursors{producer: soleProducer(client), kafka: kafka, topic: topic, log: logger}, nil
 }
 
 // Write writes a cursor under its key and returns once every in-sync replica has
@@ -45,7 +45,7 @@ func (c *Cursors) Write(ctx context.Context, key string, cursor schemas.PollCurs
 		return err
 	}
 	rec := &kgo.Record{Topic: c.topic, Key: []byte(key), Value: value}
-	if err := produceAll(ctx, c.client, rec); err != nil {
+	if err := produceAll(ctx, c.producer, rec); err != nil {
 		return fmt.Errorf("write cursor: %w", err)
 	}
 	return nil
@@ -79,7 +79,7 @@ func (c *Cursors) All(ctx context.Context) (map[string]schemas.PollCursor, error
 
 // read gives the cursors of some of the partitions.
 func (c *Cursors) read(ctx context.Context, choose func(partitions int) []int32) (map[string]schemas.PollCursor, error) {
-	admin := kadm.NewClient(c.client)
+	admin := kadm.NewClient(c.producer.client())
 	// Crash point "read cursor": nothing is begun yet.
 	starts, err := admin.ListStartOffsets(ctx, c.topic)
 	if err = errors.Join(err, starts.Error()); err != nil {

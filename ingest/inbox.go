@@ -25,8 +25,8 @@ type Hint struct {
 // Inbox writes triggers that no webhook brought: of sweeps, backfills and
 // operators. It is safe for concurrent use.
 type Inbox struct {
-	client *kgo.Client
-	topic  string
+	producer *producer
+	topic    string
 }
 
 // NewInbox makes the inbox of a topic. The client is made with ProducerOpts, the
@@ -36,7 +36,7 @@ func NewInbox(client *kgo.Client, topic string) (*Inbox, error) {
 	if err := checkDestination(client, topic); err != nil {
 		return nil, fmt.Errorf("check inbox configuration: %w", err)
 	}
-	return &Inbox{client: client, topic: topic}, nil
+	return &Inbox{producer: soleProducer(client), topic: topic}, nil
 }
 
 // Put writes the triggers, keyed by caseId and in their order, and returns nil
@@ -57,7 +57,7 @@ func (i *Inbox) Put(ctx context.Context, triggers []Hint) error {
 		records[n] = &kgo.Record{Topic: i.topic, Key: []byte(t.CaseID), Value: value, Headers: t.Headers}
 	}
 	for batch := range slices.Chunk(records, putBatch) {
-		if err := produceAll(ctx, i.client, batch...); err != nil {
+		if err := produceAll(ctx, i.producer, batch...); err != nil {
 			return fmt.Errorf("put triggers: %w", err)
 		}
 	}
@@ -90,14 +90,17 @@ func encoded(t schemas.Trigger) ([]byte, error) {
 // noted nothing yet and puts them again.
 // Crash point "note cursor": the triggers are in the inbox, and the lists that
 // they came from are read once more.
-func produceAll(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
+func produceAll(ctx context.Context, p *producer, records ...*kgo.Record) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	written := make(chan error, 1)
+	written, client := make(chan error, 1), p.client()
 	go func() { written <- client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr() }()
 	select {
 	case err := <-written:
+		if err != nil {
+			p.failed(client, err) //nolint:contextcheck // what looks after the client outlives whoever put
+		}
 		return right.Missing(err, right.OnTopic(right.Write, records[0].Topic))
 	case <-ctx.Done():
 		return context.Cause(ctx)

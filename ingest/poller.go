@@ -153,7 +153,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make producer of the poller: %w", err)
 	}
-	defer p.closeBounded(client)
+	defer p.closeBounded(client.Close)
 	inbox, err := NewInbox(client, p.cfg.Inbox)
 	if err != nil {
 		return err
@@ -162,6 +162,11 @@ func (p *Poller) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Both write by one client, which outlives a refusal: the poller goes on when a right
+	// that it lacked is granted.
+	shared := newProducer(client)
+	defer p.closeBounded(shared.close)
+	inbox.producer, cursors.producer = shared, shared
 	for _, s := range p.sweepers {
 		s.inbox, s.cursors = inbox, cursors
 	}
@@ -330,7 +335,7 @@ func (p *Poller) leaveGroup(ctx context.Context) {
 	group := p.group
 	p.mu.Unlock()
 	p.release(ctx, partitions)
-	p.closeBounded(group)
+	p.closeBounded(group.CloseAllowingRebalance)
 }
 
 // counts asks the group whether this process still counts.
@@ -383,16 +388,16 @@ func (p *Poller) Ready(context.Context) error {
 
 func (p *Poller) base() []kgo.Opt { return append([]kgo.Opt(nil), p.cfg.Kafka...) }
 
-// closeBounded closes a client without waiting for a broker that does not answer.
-// One that is in the group leaves it.
+// closeBounded closes something of clients without waiting for a broker that does
+// not answer. One that is in the group leaves it.
 //
 // Crash point "leave poll": without the farewell the group waits for the session
 // time-out.
-func (p *Poller) closeBounded(client *kgo.Client) {
+func (p *Poller) closeBounded(closing func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		client.CloseAllowingRebalance()
+		closing()
 	}()
 	timer := time.NewTimer(p.cfg.timings.stop)
 	defer timer.Stop()

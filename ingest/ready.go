@@ -104,8 +104,13 @@ func (h *health) verdict(now time.Time) (settled bool, err error) {
 // leaders. One partition with a leader is enough: Kubernetes would otherwise
 // take away the webhooks of all the others too.
 //
+// While Kafka refuses a producer id nothing can be written, and it says so.
+//
 // It does not depend on the API, on an account or on the schema registry.
 func (w *Webhook) Ready(ctx context.Context) error {
+	if err := w.producer.refused(); err != nil {
+		return right.Missing(err, right.OnTopic(right.Write, w.topic))
+	}
 	if settled, err := w.health.verdict(time.Now()); settled {
 		return err
 	}
@@ -165,7 +170,7 @@ func (w *Webhook) probe(ctx context.Context) error {
 	req.AllowAutoTopicCreation = false
 	req.IncludeTopicAuthorizedOperations = true
 	// Crash point "probe": whoever asks learns that we are not ready, or nothing.
-	resp, err := req.RequestWith(ctx, w.client)
+	resp, err := req.RequestWith(ctx, w.producer.client())
 	if err != nil {
 		return fmt.Errorf("ask kafka about the inbox: %w", err)
 	}

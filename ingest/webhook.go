@@ -53,7 +53,7 @@ type WebhookAccount struct {
 
 // WebhookConfig is what NewWebhook needs.
 type WebhookConfig struct {
-	Client   *kgo.Client // made with ProducerOpts; the caller closes it
+	Client   *kgo.Client // made with ProducerOpts; the caller closes it, after Close
 	Topic    string      // the inbox
 	Accounts []WebhookAccount
 	// AllowedIPs are the addresses that may deliver; empty means SenderIPs.
@@ -82,7 +82,7 @@ type WebhookConfig struct {
 // It is mounted at the root of its server and answers every path itself, so
 // that each refusal has the same body and is counted.
 type Webhook struct {
-	client     *kgo.Client
+	producer   *producer
 	topic      string
 	accounts   map[string]*account
 	addresses  addressCheck
@@ -114,7 +114,7 @@ var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
 // starts nothing.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w := &Webhook{
-		client:     cfg.Client,
+		producer:   newProducer(cfg.Client),
 		topic:      cfg.Topic,
 		ackTimeout: cfg.AckTimeout,
 		grace:      cfg.PasswordGrace,
@@ -164,6 +164,10 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	}
 	return w, nil
 }
+
+// Close ends what looks after the client of the configuration, and closes what took
+// its place. No request may come any more.
+func (w *Webhook) Close() { w.producer.close() }
 
 func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 	var errs []error
@@ -404,8 +408,12 @@ func (w *Webhook) produce(caseID string, value []byte, ended chan<- error) *prod
 	// Crash point "id": the same; the idempotent producer has no id yet.
 	// Crash point "write": nothing is written, or the trigger is. Written late,
 	// after a 503 or by a zombie, it is one look more.
-	w.client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
+	client := w.producer.client()
+	client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
 		now := time.Now()
+		if err != nil {
+			w.producer.failed(client, err)
+		}
 		err = right.Missing(err, right.OnTopic(right.Write, w.topic))
 		w.health.finished(p, now, err)
 		if err == nil {

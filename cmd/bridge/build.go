@@ -127,6 +127,7 @@ func (p *process) makeWebhook(kafka []kgo.Opt, watch *rotate.Watch, tel *telemet
 	if err != nil {
 		return nil, err
 	}
+	p.down.add("webhook", func(context.Context) error { webhook.Close(); return nil })
 	p.settings.watchWebhook(webhook, watch)
 	p.ready.roles = append(p.ready.roles, roleReady{roleWebhook, webhook.Ready})
 	return webhook, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,21 +13,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/internal/right"
 	"postident-bridge/internal/testbed"
 	"postident-bridge/schemas"
 )
 
-// lack is one right that a user of its own has not, of those of its duty.
+// lack is what a user of its own has not, of the rights of its duty: one, or all by
+// which it writes.
 type lack struct {
 	duty         string
 	prefix, user string
-	right        testbed.ACL
-	text         string // of the right, as a message begins to name it
+	rights       []testbed.ACL
+	text         string // of the first, as a message begins to name it
 	environ      []string
 	bridge       *program // of a role
-	restarts     bool     // it works only after a restart
 }
 
 func (l *lack) String() string { return l.duty + " without " + l.text }
@@ -47,10 +49,10 @@ func (w *securedWorld) lacksOf(name, shared string) []*lack {
 		}
 		acls := aclsOf(chosen, l.prefix, true)
 		rights := rightsOf(l.user, acls)
-		l.right = rights[i]
+		l.rights = rights[i : i+1 : i+1]
 		l.text = textOf(acls, i)
 		w.kafka.SetUser(w.t, l.user, securedPassword)
-		if others := slices.Delete(rights, i, i+1); len(others) > 0 {
+		if others := slices.Delete(slices.Clone(rights), i, i+1); len(others) > 0 {
 			w.kafka.Allow(w.t, others...)
 		}
 		l.environ = append(w.superUser(l.prefix), securedEnviron(w.kafka, l.user)...)
@@ -59,15 +61,25 @@ func (w *securedWorld) lacksOf(name, shared string) []*lack {
 	return out
 }
 
-// seesOnly is a webhook that has another right on the inbox than the one it needs.
-func (w *securedWorld) seesOnly(user, operation string) *lack {
+// writesNowhere is a role that sees its topics and may write to none of them.
+func (w *securedWorld) writesNowhere(role string) *lack {
 	w.t.Helper()
-	l := &lack{duty: roleWebhook, restarts: true, user: user, prefix: user + ".", text: right.OnTopic(right.Write, user+".inbox").String()}
-	inbox := acl{Resource: aclResource{Type: "topic", Name: l.prefix + "inbox", PatternType: "literal"}, Operations: []string{right.Write, operation}}
-	rights := rightsOf(user, []acl{inbox})
-	l.right = rights[0]
+	chosen, err := chooseDuties([]string{role})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	user := "nowhere-" + role
+	l := &lack{duty: role, user: user, prefix: user + ".", text: right.OnTopic(right.Write, user+".inbox").String()}
 	w.kafka.SetUser(w.t, user, securedPassword)
-	w.kafka.Allow(w.t, rights[1])
+	for _, r := range rightsOf(user, aclsOf(chosen, l.prefix, true)) {
+		if r.Operation != kmsg.ACLOperationWrite {
+			w.kafka.Allow(w.t, r)
+			continue
+		}
+		l.rights = append(l.rights, r)
+		r.Operation = kmsg.ACLOperationDescribe // a part of Write
+		w.kafka.Allow(w.t, r)
+	}
 	l.environ = append(w.superUser(l.prefix), securedEnviron(w.kafka, user)...)
 	return l
 }
@@ -101,7 +113,7 @@ func rolesNeedEachRight(t *testing.T, w *securedWorld) {
 	}
 	// One that sees the inbox and may write nowhere is refused elsewhere: it gets no
 	// producer id, and its client asks for none again.
-	lacks = append(lacks, w.seesOnly("described", right.Describe))
+	lacks = append(lacks, w.writesNowhere(roleWebhook), w.writesNowhere(rolePoll))
 	for _, l := range lacks {
 		w.makeTopics(l.prefix)
 		switch l.duty {
@@ -129,13 +141,18 @@ func rolesNeedEachRight(t *testing.T, w *securedWorld) {
 	}
 	t.Logf("%d rights were named after %s", len(lacks), time.Since(began).Round(time.Millisecond))
 	for _, l := range lacks {
-		w.kafka.Allow(t, l.right)
+		if code, why := l.readyz(t); l.duty == roleWebhook && (code != http.StatusServiceUnavailable || !strings.Contains(why, "needs "+l.text)) {
+			t.Errorf("%s: /readyz says %d, %s", l, code, why)
+		}
+		w.kafka.Allow(t, l.rights...)
 	}
 	began = time.Now()
 	for _, l := range lacks {
-		if l.restarts { // the last one: the broker goes by its right by now
-			l.bridge.stop()
-			l.bridge = startMain(t, l.environ, "run", "--roles", l.duty)
+		if l.duty == roleWebhook { // nobody sends one before it is ready
+			eventually(t, l.String()+" is ready", func() bool { code, _ := l.readyz(t); return code == http.StatusOK })
+			if code := w.webhook(l.bridge, w.cases[0]); code != http.StatusOK {
+				t.Errorf("%s is ready, and answers %d", l, code)
+			}
 		}
 		eventually(t, l.duty+" works with "+l.text, func() bool { return w.works(l) })
 	}
@@ -146,6 +163,11 @@ func rolesNeedEachRight(t *testing.T, w *securedWorld) {
 		}
 		searchSecrets(t, map[string]string{l.String(): string(l.bridge.stderr.bytes())})
 	}
+}
+
+func (l *lack) readyz(t *testing.T) (code int, answer string) {
+	t.Helper()
+	return httpGet(t, "http://"+l.bridge.where.Admin+"/readyz")
 }
 
 // cursor is a record of how far sweeps have come.
@@ -206,7 +228,7 @@ func commandsNeedEachRight(t *testing.T, w *securedWorld) {
 			}
 		}
 		for i, l := range lacks {
-			w.kafka.Allow(t, l.right)
+			w.kafka.Allow(t, l.rights...)
 			eventually(t, c.args+" works with "+l.text, func() bool { return run(i).code == exitDone })
 		}
 	}
