@@ -167,7 +167,7 @@ const singleWarning = "bridge: warning: " + singleBroker + "\n"
 func watchLog(t *testing.T, seeds []string, prefix string, level slog.Level, between ...func()) []map[string]any {
 	t.Helper()
 	var log lockedBuffer
-	watch, err := newClusterWatch([]kgo.Opt{kgo.SeedBrokers(seeds...)}, namesOfTopics(prefix), noop.Meter{},
+	watch, err := newClusterWatch([]kgo.Opt{kgo.SeedBrokers(seeds...)}, namesOfTopics(prefix), nil, noop.Meter{},
 		slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level})))
 	if err != nil {
 		t.Fatal(err)

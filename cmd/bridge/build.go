@@ -47,7 +47,12 @@ func (p *process) build(ctx context.Context) (addresses, error) {
 		return where, err
 	}
 	if p.watchCluster {
-		watch, err := newClusterWatch(kafka, namesOfTopics(s.Topics.Prefix), tel.Meter, p.logger)
+		roles, err := chooseDuties(p.roles)
+		if err != nil {
+			return where, err
+		}
+		needed := aclsOf(roles, s.Topics.Prefix, len(s.resultAccounts()) > 0)
+		watch, err := newClusterWatch(kafka, namesOfTopics(s.Topics.Prefix), needed, tel.Meter, p.logger)
 		if err != nil {
 			return where, err
 		}

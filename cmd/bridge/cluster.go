@@ -31,10 +31,12 @@ const (
 const singleBroker = "the cluster has one broker: what it loses is lost, and no promise holds against that. For development only"
 
 // clusterWatch looks at the cluster's settings and tells of those that break
-// what the promises rest on. It never stops the bridge.
+// what the promises rest on, and of rights on topics that the user lacks. It never
+// stops the bridge.
 type clusterWatch struct {
 	opts   []kgo.Opt
 	names  topicNames
+	needed []acl // rights of the process's roles
 	logger *slog.Logger
 
 	broken atomic.Pointer[map[string]int64] // by promise; nil before the first look
@@ -43,8 +45,8 @@ type clusterWatch struct {
 }
 
 // newClusterWatch registers the metric.
-func newClusterWatch(opts []kgo.Opt, names topicNames, meter metric.Meter, logger *slog.Logger) (*clusterWatch, error) {
-	w := &clusterWatch{opts: opts, names: names, logger: logger, told: make(map[string]bool)}
+func newClusterWatch(opts []kgo.Opt, names topicNames, needed []acl, meter metric.Meter, logger *slog.Logger) (*clusterWatch, error) {
+	w := &clusterWatch{opts: opts, names: names, needed: needed, logger: logger, told: make(map[string]bool)}
 	gauge, err := meter.Int64ObservableGauge("postident.cluster.assumptions.broken",
 		metric.WithDescription("Settings of the cluster that break what a promise rests on."))
 	if err != nil {
@@ -81,7 +83,13 @@ func (w *clusterWatch) Run(ctx context.Context) error {
 func (w *clusterWatch) look(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
-	seen, err := withAdmin(w.opts, func(admin *kadm.Client) (clusterSeen, error) { return seeCluster(bounded, admin, w.names) })
+	var lacking []right.Right
+	seen, err := withAdmin(w.opts, func(admin *kadm.Client) (seen clusterSeen, err error) {
+		if lacking, err = lackingRights(bounded, admin, w.needed); err != nil {
+			return seen, err
+		}
+		return seeCluster(bounded, admin, w.names)
+	})
 	if err != nil {
 		return err
 	}
@@ -92,7 +100,7 @@ func (w *clusterWatch) look(ctx context.Context) error {
 	}
 	broken := brokenAssumptions(seen, w.names)
 	w.count(broken)
-	w.tell(ctx, seen, broken)
+	w.tell(ctx, seen, broken, lacking)
 	return nil
 }
 
@@ -107,9 +115,17 @@ func (w *clusterWatch) count(broken []assumption) {
 	w.broken.Store(&counts)
 }
 
-// tell logs each broken assumption once, and again when it was kept in between.
-func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assumption) {
+// tell logs each broken assumption and lacking right once, and again when it was kept,
+// or there, in between.
+func (w *clusterWatch) tell(ctx context.Context, seen clusterSeen, broken []assumption, lacking []right.Right) {
 	now := make(map[string]bool)
+	for _, r := range lacking {
+		line := r.String()
+		now[line] = true
+		if !w.told[line] {
+			w.logger.WarnContext(ctx, "right in Kafka is missing", slog.String("right", line))
+		}
+	}
 	rest, single := summarised(seen, broken)
 	if single {
 		now[singleBroker] = true

@@ -121,7 +121,7 @@ func registerEverything(t *testing.T, meter metric.Meter) {
 	if _, err := rotate.New(rotate.Config{Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
-	watch, err := newClusterWatch(nil, topicNames{}, meter, slog.New(slog.DiscardHandler))
+	watch, err := newClusterWatch(nil, topicNames{}, nil, meter, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,6 +141,11 @@ func rolesNeedEachRight(t *testing.T, w *securedWorld) {
 	}
 	t.Logf("%d rights were named after %s", len(lacks), time.Since(began).Round(time.Millisecond))
 	for _, l := range lacks {
+		if l.rights[0].Resource == kmsg.ACLResourceTypeTopic {
+			eventually(t, l.String()+" is told at start", func() bool {
+				return strings.Contains(string(l.bridge.stderr.bytes()), missingRight(l.text))
+			})
+		}
 		if code, why := l.readyz(t); l.duty == roleWebhook && (code != http.StatusServiceUnavailable || !strings.Contains(why, "needs "+l.text)) {
 			t.Errorf("%s: /readyz says %d, %s", l, code, why)
 		}
@@ -164,6 +169,9 @@ func rolesNeedEachRight(t *testing.T, w *securedWorld) {
 		searchSecrets(t, map[string]string{l.String(): string(l.bridge.stderr.bytes())})
 	}
 }
+
+// missingRight is how the log names one at start.
+func missingRight(text string) string { return `"right in Kafka is missing","right":"` + text + `"` }
 
 func (l *lack) readyz(t *testing.T) (code int, answer string) {
 	t.Helper()

@@ -90,7 +90,7 @@ func mainJobHasEnough(t *testing.T, k *counterpart.SecuredKafka) {
 	metrics := w.scrape(t)
 	for _, r := range w.replicas {
 		r.stop(t)
-		if log := string(r.log.bytes()); strings.Contains(log, "AUTHORIZATION_FAILED") {
+		if log := string(r.log.bytes()); strings.Contains(log, "AUTHORIZATION_FAILED") || strings.Contains(log, "right in Kafka is missing") {
 			t.Errorf("%s lacks a right", r.name)
 		}
 	}
