@@ -86,8 +86,8 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // letGo has h's connections closed behind their next answer once the process is
 // stopping. A proxy or sender that keeps one alive would otherwise find it closed
-// under a request of its own when the server stops (tried: 1 of 200 webhooks in a
-// rolling restart).
+// under a request of its own when the server stops (tried: 20 to 46 of some 10,000
+// webhooks in rolling restarts).
 func (r *readiness) letGo(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.stopping.Load() {
