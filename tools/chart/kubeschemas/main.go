@@ -10,15 +10,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"postident-bridge/tools/chart/definitions"
 )
 
 // kinds are the definitions of Kubernetes that the chart renders.
@@ -34,14 +35,6 @@ var kinds = []string{
 	"io.k8s.api.networking.v1.Ingress",
 	"io.k8s.api.networking.v1.NetworkPolicy",
 	"io.k8s.api.policy.v1.PodDisruptionBudget",
-}
-
-// customResources are files in modules that hold a CustomResourceDefinition.
-var customResources = []struct{ module, file string }{
-	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
-	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"},
-	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"},
-	{"github.com/external-secrets/external-secrets@v1.3.2", "config/crds/bases/external-secrets.io_externalsecrets.yaml"},
 }
 
 func main() {
@@ -88,30 +81,11 @@ func whole(dir string, fill func(part string) error) error {
 	return os.Rename(part, dir)
 }
 
-// moduleFile returns the content of a file in a module, given as path@version.
-func moduleFile(module, file string) ([]byte, error) {
-	cmd := exec.Command("go", "mod", "download", "-json", module)
-	cmd.Dir = os.TempDir() // outside of any module: nothing is added to one
-	out, err := cmd.Output()
-	var downloaded struct{ Dir, Error string }
-	if jsonErr := json.Unmarshal(out, &downloaded); jsonErr != nil {
-		return nil, fmt.Errorf("download %s: %w", module, errors.Join(err, jsonErr))
-	}
-	if downloaded.Error != "" {
-		return nil, fmt.Errorf("download %s: %s", module, downloaded.Error)
-	}
-	content, err := os.ReadFile(filepath.Join(downloaded.Dir, file))
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", file, module, err)
-	}
-	return content, nil
-}
-
 // schema is a JSON schema, or the part of an OpenAPI description that is one.
 type schema = map[string]any
 
 func kubernetes(dir, version string) error {
-	content, err := moduleFile("k8s.io/kubernetes@v"+version, "api/openapi-spec/swagger.json")
+	content, err := definitions.File{Module: "k8s.io/kubernetes@v" + version, Path: "api/openapi-spec/swagger.json"}.Read(context.Background())
 	if err != nil {
 		return err
 	}
@@ -134,8 +108,8 @@ func kubernetes(dir, version string) error {
 }
 
 func custom(dir string) error {
-	for _, r := range customResources {
-		content, err := moduleFile(r.module, r.file)
+	for _, r := range definitions.CustomResources {
+		content, err := r.Read(context.Background())
 		if err != nil {
 			return err
 		}
@@ -150,7 +124,7 @@ func custom(dir string) error {
 			}
 		}
 		if err := yaml.Unmarshal(content, &definition); err != nil {
-			return fmt.Errorf("read %s: %w", r.file, err)
+			return fmt.Errorf("read %s: %w", r.Path, err)
 		}
 		for _, v := range definition.Spec.Versions {
 			closed := standalone(v.Schema.OpenAPIV3Schema, nil)
