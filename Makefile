@@ -25,15 +25,17 @@ VERSION ?=
 # The versions of Kubernetes whose schemas the chart is held against.
 KUBERNETES := 1.35.4 1.36.3 1.37.2
 CHART_TOOLS := helm helm-docs helm-unittest kubeconform kubeschemas
+CLUSTER_TOOLS := etcd kube-apiserver kube-controller-manager kubectl
+HELM ?= $(TOOLS)/helm
 PROOF_PACKAGES ?= ./cmd/bridge ./publish
 # Whoever calls counterpart.SkipUnderRace, by name.
 PROOFS = $(shell awk -F '[^A-Za-z0-9_]+' '/^func Test/ {name = $$2} /counterpart.SkipUnderRace/ {print name}' $(PROOF_PACKAGES:%=%/*_test.go) | paste -sd '|')
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 RULE=7-event-id-from-the-clock KAFKA_PORT=9092 VERSION=1.2.3"
+	@echo "  Variables: PKG=./publish TESTFLAGS='-run X -v' FUZZTIME=1m FIGURE=webhook BENCH_JSON=bench.json BENCH=Decide BENCHCOUNT=6 FAULTS=100 SEED=7 KILLS=30 BROKERS=3 RULE=7-event-id-from-the-clock KAFKA_PORT=9092 HELM=helm4 VERSION=1.2.3"
 
 .PHONY: build
 build: ## Build bin/bridge.
@@ -129,6 +131,7 @@ lint: $(TOOLS)/golangci-lint ## Check style, correctness and the arrows between 
 	$(TOOLS)/golangci-lint run --allow-serial-runners $(PKG)
 ifeq ($(PKG),./...)
 	cd tools/image && ../../$(TOOLS)/golangci-lint run --allow-serial-runners --config ../../.golangci.yml ./...
+	cd tools/chart && ../../$(TOOLS)/golangci-lint run --allow-serial-runners --config ../../.golangci.yml ./...
 endif
 
 .PHONY: lint-rules
@@ -191,6 +194,11 @@ chart-golden: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Write the chart
 	@$(TOOLS)/kubeschemas .cache/kube-schemas $(KUBERNETES)
 	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)" --write
 
+.PHONY: chart-e2e
+chart-e2e: $(CLUSTER_TOOLS:%=$(TOOLS)/%) $(HELM) ## Hold the chart against a real Kubernetes API server, from strict validation to uninstall (HELM=program); builds 15 minutes once.
+	cd tools/chart && go vet ./e2e && go test ./e2e && go build -trimpath -o ../../$(TOOLS)/chart-e2e ./e2e
+	@strimzi=$$(tools/strimzi-crds) && $(TOOLS)/chart-e2e $(TOOLS) $(HELM) deploy/helm "$$strimzi" .cache/chart-e2e
+
 .PHONY: clean
 clean: ## Stop what was started and remove what was built.
 	@[ ! -d .cache/kafka ] || $(MAKE) --no-print-directory kafka-down
@@ -213,10 +221,23 @@ $(TOOLS)/helm-docs: MODULE := github.com/norwoodj/helm-docs/cmd/helm-docs
 $(TOOLS)/helm-unittest: MODULE := github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 $(TOOLS)/kubeconform: MODULE := github.com/yannh/kubeconform/cmd/kubeconform
 $(TOOLS)/kubeschemas: MODULE := ./kubeschemas
-$(TOOLS)/kubeschemas: $(wildcard tools/chart/kubeschemas/*.go)
+$(TOOLS)/kubeschemas: $(wildcard tools/chart/kubeschemas/*.go tools/chart/definitions/*.go)
 $(CHART_TOOLS:%=$(TOOLS)/%): tools/chart/go.mod tools/chart/go.sum
 	@mkdir -p $(@D)
 	cd tools/chart && go build -trimpath -o ../../$@ $(MODULE)
+	@touch $@
+
+# A real API server with what it needs; the version is stamped as Kubernetes' own build does it, for Helm asks for it.
+$(TOOLS)/etcd: MODULE := go.etcd.io/etcd/server/v3
+$(TOOLS)/kube-apiserver: MODULE := k8s.io/kubernetes/cmd/kube-apiserver
+$(TOOLS)/kube-controller-manager: MODULE := k8s.io/kubernetes/cmd/kube-controller-manager
+$(TOOLS)/kubectl: MODULE := k8s.io/kubernetes/cmd/kubectl
+$(CLUSTER_TOOLS:%=$(TOOLS)/%): tools/chart/cluster/go.mod tools/chart/cluster/go.sum
+	@mkdir -p $(@D)
+	cd tools/chart/cluster && version=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && \
+		IFS=. read -r major minor _ <<<"$${version#v}" && flags= && for package in k8s.io/{component-base,client-go/pkg}/version; do \
+		flags+=" -X $$package.gitVersion=$$version -X $$package.gitMajor=$$major -X $$package.gitMinor=$$minor"; done && \
+		go build -trimpath -ldflags "$$flags" -o ../../../$@ $(MODULE)
 	@touch $@
 
 $(TOOLS)/kube-score: tools/chart/score/go.mod tools/chart/score/go.sum
