@@ -52,6 +52,18 @@ dict: tree; prefix; acc, which is filled: config (map), files and env (lists).
 {{- toYaml $tree -}}
 {{- end -}}
 
+{{/* Lays over upon base, both settings of kafka: what is no group of settings is taken as a whole, also where it is empty. */}}
+{{- define "postident-bridge.lay" -}}
+{{- range $key, $value := .over -}}
+  {{- if has $key (list "tls" "sasl" "oauth") -}}
+    {{- if not (get $.base $key) -}}{{- $_ := set $.base $key dict -}}{{- end -}}
+    {{- include "postident-bridge.lay" (dict "base" (get $.base $key) "over" $value) -}}
+  {{- else -}}
+    {{- $_ := set $.base $key $value -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What a component's kafka settings are: config.kafka, over it Strimzi's user, over it the component's own. */}}
 {{- define "postident-bridge.kafka" -}}
 {{- $root := .root -}}
@@ -72,7 +84,8 @@ dict: tree; prefix; acc, which is filled: config (map), files and env (lists).
   {{- $_ := set $kafka "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" $user "password" (dict "existingSecret" $user "key" "password")) -}}
 {{- end -}}
 {{- end -}}
-{{- mergeOverwrite $kafka (deepCopy (default dict .override)) | toYaml -}}
+{{- include "postident-bridge.lay" (dict "base" $kafka "over" .override) -}}
+{{- toYaml $kafka -}}
 {{- end -}}
 
 {{/*
