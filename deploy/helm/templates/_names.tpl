@@ -22,33 +22,25 @@ of a StatefulSet into a label of 63.
 
 {{/* What selects all pods of the release. */}}
 {{- define "postident-bridge.selector" -}}
-app.kubernetes.io/name: {{ include "postident-bridge.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- dict "app.kubernetes.io/name" (include "postident-bridge.name" .) "app.kubernetes.io/instance" .Release.Name | toYaml -}}
 {{- end -}}
 
-{{/* Labels of an object: dict root, component (or none). */}}
+{{/* Labels of an object: dict root, and component, labels (dict) if any. */}}
 {{- define "postident-bridge.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "postident-bridge.selector" .root }}
-{{- with .component }}
-app.kubernetes.io/component: {{ . }}
-{{- end }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: postident-bridge
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := include "postident-bridge.selector" .root | fromYaml -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- with .component -}}{{- $_ := set $labels "app.kubernetes.io/component" . -}}{{- end -}}
+{{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "postident-bridge" -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- mergeOverwrite $labels (deepCopy .root.Values.commonLabels) (deepCopy (default dict .labels)) | toYaml -}}
 {{- end -}}
 
 {{/* metadata of an object: dict root, name, and component, annotations (dict), labels (dict) if any. */}}
 {{- define "postident-bridge.metadata" -}}
-name: {{ .name }}
+name: {{ toYaml .name }}
 labels:
   {{- include "postident-bridge.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- with mergeOverwrite (deepCopy .root.Values.commonAnnotations) (default dict .annotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -25,19 +25,27 @@
 {{- end }}
 {{- end -}}
 
-{{/* What a component may reach: dict root, needs (list of kafka, registry, api, objectStore, otlp). */}}
+{{/*
+What a component may reach, where its settings say that something is: dict root, settings, needs (list of kafka, oauth,
+registry, api, objectStore, otlp).
+*/}}
 {{- define "postident-bridge.egressRules" -}}
-{{- $v := .root.Values -}}
-{{- $p := $v.networkPolicy -}}
+{{- $p := .root.Values.networkPolicy -}}
 {{- include "postident-bridge.egress" (dict "to" $p.dns.to "ports" (list $p.dns.port) "protocols" (list "UDP" "TCP")) }}
-{{- $addresses := dict "kafka" $v.config.kafka.brokers "registry" $v.config.schema.registry.url "api" (list $v.config.scr.baseUrl) "objectStore" list "otlp" list -}}
-{{- $endpoint := coalesce (get $v.otel "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") (get $v.otel "OTEL_EXPORTER_OTLP_ENDPOINT") -}}
-{{- with $endpoint }}{{- $_ := set $addresses "otlp" (list .) -}}{{- end -}}
+{{- $c := .settings.config -}}
+{{- $store := default "" $c.BRIDGE_RECORDS_URL -}}
+{{- $endpoint := regexFind "[?&]endpoint=[^&]+" $store | replace "%3A" ":" | replace "%2F" "/" | replace "%3a" ":" | replace "%2f" "/" -}}
+{{- $addresses := dict
+      "kafka" (splitList "," (default "" $c.BRIDGE_KAFKA_BROKERS))
+      "oauth" (list $c.BRIDGE_KAFKA_SASL_OAUTH_TOKEN_URL)
+      "registry" (splitList "," (default "" $c.BRIDGE_SCHEMA_REGISTRY_URL))
+      "api" (list $c.BRIDGE_SCR_BASE_URL)
+      "objectStore" (list (regexReplaceAll "^[?&]endpoint=" (default (regexFind "^(s3|azblob)://" $store) $endpoint) ""))
+      "otlp" (list (coalesce $c.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT $c.OTEL_EXPORTER_OTLP_ENDPOINT)) -}}
 {{- range .needs -}}
   {{- $peer := get $p . -}}
   {{- $ports := $peer.ports -}}
-  {{- if not $ports -}}{{- $ports = (include "postident-bridge.portsOf" (get $addresses .) | fromYaml).ports -}}{{- end -}}
-  {{- if and (eq . "objectStore") (not (regexMatch "^(s3|azblob):" $v.config.records.url)) -}}{{- $ports = list -}}{{- end -}}
+  {{- if not $ports -}}{{- $ports = (include "postident-bridge.portsOf" (get $addresses . | compact) | fromYaml).ports -}}{{- end -}}
   {{- include "postident-bridge.egress" (dict "to" $peer.to "ports" $ports) }}
 {{- end -}}
 {{- with $p.extraEgress }}

@@ -1,14 +1,31 @@
-{{/* What every pod has, whatever it is for: dict root, serviceAccountName. */}}
+{{/* What every pod has, whatever it is for: dict root, serviceAccountName, and values (of its component) if any. */}}
 {{- define "postident-bridge.podBasics" -}}
-{{- with .root.Values.imagePullSecrets }}
+{{- $v := .root.Values -}}
+{{- $c := default dict .values -}}
+{{- with $v.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-serviceAccountName: {{ .serviceAccountName }}
+serviceAccountName: {{ toYaml .serviceAccountName }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+  {{- toYaml $v.podSecurityContext | nindent 2 }}
+{{- with default $v.nodeSelector $c.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with default $v.tolerations $c.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with default $v.affinity $c.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with default $v.priorityClassName $c.priorityClassName }}
+priorityClassName: {{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* What every container of the bridge has: dict root. */}}
@@ -56,49 +73,13 @@ httpGet:
 {{ toYaml .probe }}
 {{- end -}}
 
-{{/* Where pods go: dict root, component. */}}
-{{- define "postident-bridge.scheduling" -}}
-{{- $v := .root.Values -}}
-{{- $c := .component.values -}}
-{{- with default $v.nodeSelector $c.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with default $v.tolerations $c.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with default $v.affinity $c.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with default $v.priorityClassName $c.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
-{{- with $v.topologySpreadConstraints }}
-topologySpreadConstraints:
-  {{- range . }}
-  - {{ toYaml . | nindent 4 | trim }}
-    {{- if not .labelSelector }}
-    labelSelector:
-      matchLabels:
-        {{- include "postident-bridge.selector" $.root | nindent 8 }}
-        app.kubernetes.io/component: {{ $.component.name }}
-    {{- end }}
-  {{- end }}
-{{- end }}
-{{- end -}}
-
 {{/* The pod of a component: dict root, component, settings, config (the ConfigMap's name). */}}
 {{- define "postident-bridge.pod" -}}
 {{- $v := .root.Values -}}
 {{- $c := .component -}}
 metadata:
   labels:
-    {{- include "postident-bridge.labels" (dict "root" .root "component" $c.name) | nindent 4 }}
-    {{- with $v.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "postident-bridge.labels" (dict "root" .root "component" $c.name "labels" $v.podLabels) | nindent 4 }}
   annotations:
     # A change of settings is a new roll-out. What changes inside a Secret is not: the file changes in the pod.
     checksum/config: {{ toYaml .settings | sha256sum }}
@@ -106,9 +87,18 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- include "postident-bridge.podBasics" (dict "root" .root "serviceAccountName" (include "postident-bridge.serviceAccountName" .root)) | trim | nindent 2 }}
-  {{- with include "postident-bridge.scheduling" . | trim }}
-  {{- . | nindent 2 }}
+  {{- include "postident-bridge.podBasics" (dict "root" .root "serviceAccountName" (include "postident-bridge.serviceAccountName" .root) "values" $c.values) | trim | nindent 2 }}
+  {{- with $v.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - {{ toYaml . | nindent 6 | trim }}
+      {{- if not .labelSelector }}
+      labelSelector:
+        matchLabels:
+          {{- include "postident-bridge.selector" $.root | nindent 10 }}
+          app.kubernetes.io/component: {{ $c.name }}
+      {{- end }}
+    {{- end }}
   {{- end }}
   terminationGracePeriodSeconds: {{ include "postident-bridge.terminationGracePeriodSeconds" .root }}
   {{- with $v.initContainers }}

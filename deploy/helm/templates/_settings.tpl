@@ -138,8 +138,8 @@ dict: root; name, of the component; override, of config.kafka.
 - name: {{ .var }}
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ toYaml .name }}
+      key: {{ toYaml .key }}
 {{- end }}
 {{- with .root.Values.extraEnv }}
 {{ toYaml . }}
@@ -157,9 +157,9 @@ projected:
   sources:
     {{- range .files }}
     - {{ .kind }}:
-        name: {{ .name }}
+        name: {{ toYaml .name }}
         items:
-          - key: {{ .key }}
+          - key: {{ toYaml .key }}
             path: {{ .var }}
     {{- end }}
 {{- end -}}

@@ -67,6 +67,13 @@
     {{- $wrong = append $wrong (printf "extraEnv: %s stands there in plain text; take it from a Secret" .name) -}}
   {{- end -}}
 {{- end -}}
+{{- range $kind := list "commonLabels" "podLabels" -}}
+  {{- range $label, $_ := get $v $kind -}}
+    {{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component") -}}
+      {{- $wrong = append $wrong (printf "%s: %s selects the chart's pods and is its own; choose another label" $kind $label) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if $wrong -}}
 {{- printf "\n\n%d mistake(s) in the values:\n  %s\n" (len $wrong) (join "\n  " (uniq $wrong)) | fail -}}
 {{- end -}}
