@@ -143,12 +143,18 @@ spec:
         - name: admin
           containerPort: {{ include "postident-bridge.port" $v.config.admin.addr }}
           protocol: TCP
+      {{- with $v.startupProbe }}
       startupProbe:
-        {{- include "postident-bridge.probe" (dict "probe" $v.startupProbe "path" "/livez") | trim | nindent 8 }}
+        {{- include "postident-bridge.probe" (dict "probe" . "path" "/livez") | trim | nindent 8 }}
+      {{- end }}
+      {{- with $v.livenessProbe }}
       livenessProbe:
-        {{- include "postident-bridge.probe" (dict "probe" $v.livenessProbe "path" "/livez") | trim | nindent 8 }}
+        {{- include "postident-bridge.probe" (dict "probe" . "path" "/livez") | trim | nindent 8 }}
+      {{- end }}
+      {{- with $v.readinessProbe }}
       readinessProbe:
-        {{- include "postident-bridge.probe" (dict "probe" $v.readinessProbe "path" (printf "/readyz?role=%s" $c.probe)) | trim | nindent 8 }}
+        {{- include "postident-bridge.probe" (dict "probe" . "path" (printf "/readyz?role=%s" $c.probe)) | trim | nindent 8 }}
+      {{- end }}
       resources:
         {{- toYaml $c.values.resources | nindent 8 }}
       volumeMounts:

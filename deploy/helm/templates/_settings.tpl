@@ -7,15 +7,20 @@ Turns values into variables. A value's path is the variable's name: kafka.tls.se
   {existingSecret: …, key: …}   a mounted file that is named by the variable with _FILE behind it, if the variable may be a
   {existingConfigMap: …, key: …}  file (password, certificate, key); else a variable from the Secret
 
-dict: tree; prefix; acc, which is filled: config (map), files and env (lists).
+dict: tree, path (its place in the values), prefix, acc, which is filled: config (map), files, env and wrong (lists).
 */}}
 {{- define "postident-bridge.walk" -}}
 {{- $acc := .acc -}}
 {{- $prefix := .prefix -}}
+{{- $at := .path -}}
 {{- range $key, $value := .tree -}}
+{{- $path := printf "%s.%s" $at $key -}}
 {{- $var := printf "%s_%s" $prefix (regexReplaceAll "([a-z0-9])([A-Z])" $key "${1}_${2}" | upper) -}}
 {{- if kindIs "map" $value -}}
-  {{- if $value.pem -}}
+  {{- $sources := pick $value "pem" "file" "existingSecret" "existingConfigMap" -}}
+  {{- if or (gt (len $sources) 1) (and (kindIs "string" $value.key) (not (or $value.existingSecret $value.existingConfigMap))) -}}
+    {{- $_ := set $acc "wrong" (append $acc.wrong (printf "%s: %s; it is one of pem, file, existingSecret and key, existingConfigMap and key" $path (keys $value | sortAlpha | join ", "))) -}}
+  {{- else if $value.pem -}}
     {{- $_ := set $acc.config $var $value.pem -}}
   {{- else if $value.file -}}
     {{- $_ := set $acc.config (printf "%s_FILE" $var) $value.file -}}
@@ -28,7 +33,7 @@ dict: tree; prefix; acc, which is filled: config (map), files and env (lists).
       {{- $_ := set $acc "env" (append $acc.env $entry) -}}
     {{- end -}}
   {{- else -}}
-    {{- include "postident-bridge.walk" (dict "tree" $value "prefix" $var "acc" $acc) -}}
+    {{- include "postident-bridge.walk" (dict "tree" $value "path" $path "prefix" $var "acc" $acc) -}}
   {{- end -}}
 {{- else if kindIs "slice" $value -}}
   {{- if $value -}}{{- $_ := set $acc.config $var (join "," $value) -}}{{- end -}}
@@ -89,20 +94,20 @@ dict: tree; prefix; acc, which is filled: config (map), files and env (lists).
 {{- end -}}
 
 {{/*
-What a component needs of the settings: {config: {variable: value}, files: […], env: […]}. Secrets go to the roles that need
+What a component needs of the settings: {config: {variable: value}, files: […], env: […], wrong: [mistakes], if any}. Secrets go to the roles that need
 them only, and user names with them: the bridge refuses one without the other.
 
 dict: root; name, of the component; override, of config.kafka.
 */}}
 {{- define "postident-bridge.settings" -}}
 {{- $root := .root -}}
-{{- $acc := dict "config" dict "files" list "env" list -}}
+{{- $acc := dict "config" dict "files" list "env" list "wrong" list -}}
 {{- $tree := deepCopy $root.Values.config -}}
 {{- $_ := set $tree "kafka" (include "postident-bridge.kafka" . | fromYaml) -}}
-{{- include "postident-bridge.walk" (dict "tree" $tree "prefix" "BRIDGE" "acc" $acc) -}}
+{{- include "postident-bridge.walk" (dict "tree" $tree "path" "config" "prefix" "BRIDGE" "acc" $acc) -}}
 {{- range $i, $account := $root.Values.accounts -}}
   {{- $tree := include "postident-bridge.account" $account | fromYaml -}}
-  {{- include "postident-bridge.walk" (dict "tree" $tree "prefix" (printf "BRIDGE_ACCOUNT_%d" (add1 $i)) "acc" $acc) -}}
+  {{- include "postident-bridge.walk" (dict "tree" $tree "path" (printf "accounts[%d]" $i) "prefix" (printf "BRIDGE_ACCOUNT_%d" (add1 $i)) "acc" $acc) -}}
 {{- end -}}
 {{- $drop := list -}}
 {{- if not (has .name (list "poll" "process" "all-in-one")) -}}
@@ -125,6 +130,7 @@ dict: root; name, of the component; override, of config.kafka.
   {{- end -}}
 {{- end -}}
 {{- range $var, $value := $root.Values.otel -}}{{- $_ := set $out.config $var (toString $value) -}}{{- end -}}
+{{- with $acc.wrong -}}{{- $_ := set $out "wrong" . -}}{{- end -}}
 {{- toYaml $out -}}
 {{- end -}}
 
