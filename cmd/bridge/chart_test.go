@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -170,40 +171,38 @@ func TestChartTopicsAreThoseOfApply(t *testing.T) {
 	}
 }
 
-// KafkaUsers have the rights that their roles need (docs/operations.md) and no
-// others. Describe is a part of Read and Write.
+// KafkaUsers have the rights that `bridge acls` prints for their duties, and no
+// others.
 func TestChartUsersHaveTheLeastRights(t *testing.T) {
 	t.Parallel()
-	watch := []string{"topic postident.* Describe,DescribeConfigs", "cluster DescribeConfigs"}
-	want := map[string][]string{
-		roleWebhook: append([]string{"topic postident.inbox Write"}, watch...),
-		rolePoll: append([]string{
-			"topic postident.inbox Write", "topic postident.poll-cursor Read,Write", "group postident.poll Read",
-		}, watch...),
-		roleProcess: append([]string{
-			"topic postident.inbox Read,Write", "topic postident.case-state Read,Write", "topic postident.status.v1 Write",
-			"topic postident.dead-letter Write", "group postident.process Read", "transactionalId postident.process-* Write",
-			"topic postident.result.v1 Write",
-		}, watch...),
-		// Of `topics check` in helm test; the set makes its topics by Strimzi.
-		"setup": watch,
+	// What ci/strimzi-values.yaml says.
+	duties := map[string][]string{
+		roleWebhook: {roleWebhook, dutyWatch},
+		rolePoll:    {rolePoll, dutyBackfill, dutyWatch},
+		roleProcess: {roleProcess, dutyRetry, dutyDeadLetter, dutyRedrive, dutyRecords, dutyWatch},
+		// Of helm test; the set makes its topics by Strimzi.
+		"setup": {dutyCheck, dutyWatch},
 	}
-	got := make(map[string][]string)
+	want := make(map[string][]acl)
+	for user, names := range duties {
+		chosen, err := chooseDuties(names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[user] = aclsOf(chosen, "postident.", true)
+	}
+	got := make(map[string][]acl)
 	for _, m := range readGolden(t, "strimzi") {
 		if m.Kind != "KafkaUser" {
 			continue
 		}
-		var rights []string
-		for _, acl := range m.Spec.Authorization.ACLs {
-			name := acl.Resource.Name
-			if acl.Resource.PatternType == "prefix" {
-				name += "*"
-			}
-			rights = append(rights, strings.Join(strings.Fields(acl.Resource.Type+" "+name+" "+strings.Join(acl.Operations, ",")), " "))
+		user := m.Metadata.Labels["app.kubernetes.io/component"]
+		for _, a := range m.Spec.Authorization.ACLs {
+			got[user] = append(got[user], acl{aclResource{a.Resource.Type, a.Resource.Name, a.Resource.PatternType}, a.Operations})
 		}
-		got[m.Metadata.Labels["app.kubernetes.io/component"]] = rights
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	inAnyOrder := cmpopts.SortSlices(func(a, b acl) bool { return fmt.Sprint(a) < fmt.Sprint(b) })
+	if diff := cmp.Diff(want, got, inAnyOrder); diff != "" {
 		t.Errorf("-needed +chart:\n%s", diff)
 	}
 }

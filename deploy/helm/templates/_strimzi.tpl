@@ -22,35 +22,47 @@
 {{- end -}}
 
 {{/*
-The rights of a role, as docs/operations.md has them: dict root, role. Kafka takes Describe as a part of Read and Write.
+The rights for duties, as docs/operations.md has them under these names: dict root, duties (list). Each resource stands there
+once. Kafka takes Describe as a part of Read and Write.
 */}}
 {{- define "postident-bridge.acls" -}}
 {{- $prefix := .root.Values.config.topic.prefix -}}
-{{- $acls := list -}}
-{{- if eq .role "webhook" -}}
-  {{- $acls = list (dict "type" "topic" "name" "inbox" "operations" (list "Write")) -}}
-{{- else if eq .role "poll" -}}
-  {{- $acls = list
-        (dict "type" "topic" "name" "inbox" "operations" (list "Write"))
-        (dict "type" "topic" "name" "poll-cursor" "operations" (list "Read" "Write"))
-        (dict "type" "group" "name" "poll" "operations" (list "Read")) -}}
-{{- else if eq .role "process" -}}
-  {{- $acls = list
-        (dict "type" "topic" "name" "inbox" "operations" (list "Read" "Write"))
-        (dict "type" "topic" "name" "case-state" "operations" (list "Read" "Write"))
-        (dict "type" "topic" "name" "status.v1" "operations" (list "Write"))
-        (dict "type" "topic" "name" "dead-letter" "operations" (list "Write"))
-        (dict "type" "group" "name" "process" "operations" (list "Read"))
-        (dict "type" "transactionalId" "name" "process-" "operations" (list "Write") "prefix" true) -}}
-  {{- if include "postident-bridge.results" .root -}}
-    {{- $acls = append $acls (dict "type" "topic" "name" "result.v1" "operations" (list "Write")) -}}
+{{- $results := include "postident-bridge.results" .root -}}
+{{- $read := list "Read" -}}
+{{- $write := list "Write" -}}
+{{- $both := list "Read" "Write" -}}
+{{- $look := list "Describe" "DescribeConfigs" -}}
+{{- $rights := dict
+      "webhook" (list (list "topic" "inbox" $write))
+      "poll" (list (list "topic" "inbox" $write) (list "topic" "poll-cursor" $both) (list "group" "poll" $read))
+      "process" (concat
+        (list (list "topic" "inbox" $both) (list "topic" "case-state" $both) (list "topic" "status.v1" $write))
+        (list (list "topic" "dead-letter" $write) (list "group" "process" $read) (list "transactionalId" "process-" $write "prefix"))
+        (ternary (list (list "topic" "result.v1" $write)) list (not (empty $results))))
+      "apply" (list (list "topic" "" (append $look "Create") "prefix"))
+      "check" (list (list "topic" "" $look "prefix"))
+      "watch" (list (list "topic" "" $look "prefix") (list "cluster" "" (list "DescribeConfigs")))
+      "backfill" (list (list "topic" "inbox" $write) (list "topic" "poll-cursor" $both) (list "group" "process" (list "Describe")))
+      "retry" (list (list "topic" "case-state" $read) (list "topic" "inbox" $write))
+      "dead-letter" (list (list "topic" "dead-letter" $read))
+      "redrive" (list (list "topic" "dead-letter" $read) (list "topic" "inbox" $both) (list "topic" "case-state" $read))
+      "records" (list (list "topic" "status.v1" $read) (list "topic" "result.v1" $read)) -}}
+{{- $order := list -}}
+{{- $acls := dict -}}
+{{- range .duties -}}
+{{- range get $rights . -}}
+  {{- $type := index . 0 -}}
+  {{- $key := join " " (list $type (index . 1)) -}}
+  {{- if not (has $key $order) -}}
+    {{- $order = append $order $key -}}
+    {{- $name := ternary "" (printf "%s%s" $prefix (index . 1)) (eq $type "cluster") -}}
+    {{- $_ := set $acls $key (dict "type" $type "name" $name "operations" list "prefix" (eq (len .) 4)) -}}
   {{- end -}}
-{{- else -}}
-  {{- $operations := list "Describe" "DescribeConfigs" -}}
-  {{- if and .root.Values.setup.enabled .root.Values.setup.topics -}}{{- $operations = append $operations "Create" -}}{{- end -}}
-  {{- $acls = list (dict "type" "topic" "name" "" "operations" $operations "prefix" true) -}}
+  {{- $acl := get $acls $key -}}
+  {{- $_ := set $acl "operations" (concat $acl.operations (index . 2) | uniq | sortAlpha) -}}
 {{- end -}}
-{{- range $acls }}
-{{ include "postident-bridge.acl" (set . "name" (printf "%s%s" $prefix .name)) }}
+{{- end -}}
+{{- range $order }}
+{{ include "postident-bridge.acl" (get $acls .) }}
 {{- end }}
 {{- end -}}
