@@ -80,14 +80,16 @@ func (s *settings) saslMechanism(ctx context.Context, watch *rotate.Watch) (sasl
 	k := s.Kafka.SASL
 	switch k.Mechanism {
 	case saslPlain:
-		password := watch.Text(s.file(envPrefix+"KAFKA_SASL_PASSWORD", string(k.Password)), nil)
+		login := s.saslLogin(watch)
 		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			return plain.Auth{User: k.Username, Pass: password.Get()}, nil
+			user, password := login.Get()
+			return plain.Auth{User: user, Pass: password}, nil
 		}), nil
 	case saslScramSHA256, saslScramSHA512:
-		password := watch.Text(s.file(envPrefix+"KAFKA_SASL_PASSWORD", string(k.Password)), nil)
+		login := s.saslLogin(watch)
 		auth := func(context.Context) (scram.Auth, error) {
-			return scram.Auth{User: k.Username, Pass: password.Get()}, nil
+			user, password := login.Get()
+			return scram.Auth{User: user, Pass: password}, nil
 		}
 		if k.Mechanism == saslScramSHA256 {
 			return scram.Sha256(auth), nil
@@ -102,7 +104,14 @@ func (s *settings) saslMechanism(ctx context.Context, watch *rotate.Watch) (sasl
 	}
 }
 
-// tokenTimeout bounds one request for a token; a new connection waits for it.
+// saslLogin is the user of PLAIN and SCRAM with the password.
+func (s *settings) saslLogin(watch *rotate.Watch) *rotate.Pair {
+	k := s.Kafka.SASL
+	return watch.Pair(s.file(envPrefix+"KAFKA_SASL_USERNAME", k.Username), s.file(envPrefix+"KAFKA_SASL_PASSWORD", string(k.Password)), nil)
+}
+
+// tokenTimeout bounds one request for a token; a new connection without a token
+// waits for it.
 const tokenTimeout = 10 * time.Second
 
 func (s *settings) oauthMechanism(watch *rotate.Watch) (sasl.Mechanism, error) {
@@ -122,9 +131,9 @@ func (s *settings) oauthMechanism(watch *rotate.Watch) (sasl.Mechanism, error) {
 		return nil, err
 	}
 	endpoint := &login.Endpoint{
-		URL: o.TokenURL, ClientID: o.ClientID, Scopes: strings.Fields(o.Scope),
-		Secret: watch.Text(s.file(oauthPrefix+"CLIENT_SECRET", string(o.ClientSecret)), nil).Get,
-		Client: &http.Client{Transport: transport, Timeout: tokenTimeout},
+		URL: o.TokenURL, Scopes: strings.Fields(o.Scope),
+		Credentials: watch.Pair(s.file(oauthPrefix+"CLIENT_ID", o.ClientID), s.file(oauthPrefix+"CLIENT_SECRET", string(o.ClientSecret)), nil).Get,
+		Client:      &http.Client{Transport: transport, Timeout: tokenTimeout},
 	}
 	return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 		token, err := endpoint.Token(ctx)

@@ -20,48 +20,108 @@ import (
 // (RFC 6749, 4.4). It keeps a token for the first four fifths of its life, as
 // Kafka's own client does. Safe for concurrent use.
 type Endpoint struct {
-	URL      string
-	ClientID string
-	Secret   func() string // asked before each request, because secrets change
-	Scopes   []string
-	Client   *http.Client     // with a time-out: who waits for a token waits that long
-	Now      func() time.Time // nil means time.Now
+	URL         string
+	Credentials func() (id, secret string) // asked before each request, because they change
+	Scopes      []string
+	Client      *http.Client     // with a time-out, which bounds each request
+	Now         func() time.Time // nil means time.Now
 
-	mu     sync.Mutex
-	token  string    // guarded by mu
-	renew  time.Time // guarded by mu: when to ask for another
-	expiry time.Time // guarded by mu
+	mu      sync.Mutex
+	token   string    // guarded by mu
+	renew   time.Time // guarded by mu: when to ask for another
+	expiry  time.Time // guarded by mu
+	request *request  // guarded by mu: the one under way, nil for none
 }
 
-// Token gives a token that is good now. One that has not expired is given again
-// where the endpoint is away. The error is a *TokenError.
+const (
+	// renewAgain is how long a token that is still good is given without another
+	// try, after a request for the next one began.
+	renewAgain = 30 * time.Second
+	// renewPatience is how long whoever begins that request waits for it: a good
+	// endpoint has answered by then, and a token that has its life before it is
+	// better than one that has not.
+	renewPatience = time.Second
+)
+
+// request is one under way to the endpoint. All who need a token wait for the same.
+type request struct {
+	done  chan struct{} // closed when the others are set
+	token string
+	err   error // a *TokenError
+}
+
+// Token gives a token that is good now. While the endpoint is away or does not
+// answer, one that has not expired is given, and nobody but whoever asks for the next
+// waits, for a second; a failed request is repeated 30 s later at the earliest.
+// Without such a token all wait for the endpoint, as long as their contexts last. The
+// error is a *TokenError.
 func (e *Endpoint) Token(ctx context.Context) (string, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := time.Now
-	if e.Now != nil {
-		now = e.Now
-	}
-	began := now()
-	if began.Before(e.renew) {
+	now := e.now()
+	good := now.Before(e.expiry)
+	if good && now.Before(e.renew) {
+		defer e.mu.Unlock()
 		return e.token, nil
 	}
+	r, token, began := e.request, e.token, e.request == nil
+	if began {
+		r = &request{done: make(chan struct{})}
+		// Whatever comes of it, also for an owner that goes away: the request is of
+		// all who wait.
+		e.request, e.renew = r, now.Add(renewAgain)
+		go e.ask(context.WithoutCancel(ctx), r, now)
+	}
+	e.mu.Unlock()
+	if !good {
+		select {
+		case <-r.done:
+			return r.token, r.err
+		case <-ctx.Done():
+			return "", &TokenError{Err: ctx.Err()}
+		}
+	}
+	if began {
+		patience, cancel := context.WithTimeout(ctx, renewPatience)
+		defer cancel()
+		select {
+		case <-r.done:
+			if r.err == nil {
+				return r.token, nil
+			}
+		case <-patience.Done():
+		}
+	}
+	return token, nil
+}
+
+func (e *Endpoint) now() time.Time {
+	if e.Now == nil {
+		return time.Now()
+	}
+	return e.Now()
+}
+
+// ask sends a request and tells what came of it.
+func (e *Endpoint) ask(ctx context.Context, r *request, began time.Time) {
+	id, secret := e.Credentials()
 	cfg := clientcredentials.Config{
-		ClientID: e.ClientID, ClientSecret: e.Secret(), TokenURL: e.URL, Scopes: e.Scopes,
+		ClientID: id, ClientSecret: secret, TokenURL: e.URL, Scopes: e.Scopes,
 		AuthStyle: oauth2.AuthStyleInHeader, // what every endpoint has to understand (RFC 6749, 2.3.1)
 	}
 	token, err := cfg.Token(context.WithValue(ctx, oauth2.HTTPClient, e.Client))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer close(r.done)
+	e.request = nil
 	if err != nil {
-		if now().Before(e.expiry) {
-			return e.token, nil
-		}
-		return "", tokenError(err)
+		r.err = tokenError(err)
+		return
 	}
+	r.token = token.AccessToken
 	e.token, e.renew, e.expiry = token.AccessToken, time.Time{}, token.Expiry
 	if !token.Expiry.IsZero() { // else nobody knows how long it is good
 		e.renew = began.Add(token.Expiry.Sub(began) * 4 / 5)
 	}
-	return e.token, nil
 }
 
 // TokenError says why a token endpoint gave none. It shows nothing of the request

@@ -1,13 +1,17 @@
 package login_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postident-bridge/internal/login"
@@ -21,11 +25,11 @@ type tokens struct {
 
 func (s *tokens) set(answer func(http.ResponseWriter, *http.Request)) { s.answer.Store(&answer) }
 
-func (s *tokens) give(t *testing.T, secret func() string) {
-	t.Helper()
+// give has it give tokens to a client.
+func (s *tokens) give(id, secret string) {
 	s.set(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		if user != "bridge" || password != secret() || r.PostFormValue("grant_type") != "client_credentials" || r.PostFormValue("scope") != "kafka other" {
+		if user != id || password != secret || r.PostFormValue("grant_type") != "client_credentials" || r.PostFormValue("scope") != "kafka other" {
 			http.Error(w, `{"error":"invalid_client","error_description":"canary"}`, http.StatusUnauthorized)
 			return
 		}
@@ -45,16 +49,17 @@ func newEndpoint(t *testing.T) (*tokens, *login.Endpoint, *atomic.Pointer[time.D
 	var passed atomic.Pointer[time.Duration]
 	passed.Store(new(time.Duration))
 	return s, &login.Endpoint{
-		URL: server.URL, ClientID: "bridge", Secret: func() string { return "canary-secret" }, Scopes: []string{"kafka", "other"},
-		Client: &http.Client{Timeout: 5 * time.Second},
-		Now:    func() time.Time { return time.Now().Add(*passed.Load()) },
+		URL: server.URL, Scopes: []string{"kafka", "other"},
+		Credentials: func() (string, string) { return "bridge", "canary-secret" },
+		Client:      &http.Client{Timeout: 5 * time.Second},
+		Now:         func() time.Time { return time.Now().Add(*passed.Load()) },
 	}, &passed
 }
 
 func TestTokenIsKeptForFourFifthsOfItsLife(t *testing.T) {
 	t.Parallel()
 	s, e, passed := newEndpoint(t)
-	s.give(t, func() string { return "canary-secret" })
+	s.give("bridge", "canary-secret")
 	expect := func(after time.Duration, want string) {
 		t.Helper()
 		passed.Store(&after)
@@ -77,21 +82,125 @@ func TestTokenIsKeptForFourFifthsOfItsLife(t *testing.T) {
 	}
 }
 
-// The secret may change at any time: a request brings the one of its moment.
-func TestSecretIsAskedForAtEachRequest(t *testing.T) {
+// Client and secret may change at any time: a request brings the pair of its moment.
+func TestCredentialsAreAskedForAtEachRequest(t *testing.T) {
 	t.Parallel()
 	s, e, _ := newEndpoint(t)
-	secret := "canary-1"
-	e.Secret = func() string { return secret }
-	s.give(t, func() string { return "canary-2" })
+	id, secret := "bridge", "canary-1"
+	e.Credentials = func() (string, string) { return id, secret }
+	s.give("other", "canary-2")
 	if _, err := e.Token(t.Context()); err == nil {
 		t.Error("no error of a wrong secret")
 	}
-	secret = "canary-2"
+	id, secret = "other", "canary-2"
 	if token, err := e.Token(t.Context()); token != "token-2" || err != nil {
 		t.Errorf("%q, error %v", token, err)
 	}
 }
+
+// One request at a time is under way for all who wait for it, and each waits no
+// longer than its own context.
+func TestAllWithoutATokenWaitForOneRequest(t *testing.T) {
+	t.Parallel()
+	s, e, _ := newEndpoint(t)
+	answer, begun := make(chan struct{}), make(chan struct{})
+	s.set(func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-answer
+		_, _ = w.Write([]byte(`access_token=token-of-all&token_type=Bearer&expires_in=1000`))
+	})
+	impatient, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() { _, err := e.Token(impatient); gone <- err }()
+	<-begun
+	cancel()
+	var told *login.TokenError
+	if err := <-gone; !errors.As(err, &told) || !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever gives up is told %v", err)
+	}
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() {
+			if token, err := e.Token(t.Context()); token != "token-of-all" || err != nil {
+				t.Errorf("%q, error %v", token, err)
+			}
+		})
+	}
+	close(answer)
+	others.Wait()
+	if n := s.asked.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// never is a transport whose answers do not come before its own time-out.
+type never struct {
+	asked atomic.Int32
+	waits time.Duration
+}
+
+func (n *never) RoundTrip(r *http.Request) (*http.Response, error) {
+	if n.asked.Add(1) == 1 {
+		body := `{"access_token":"token","token_type":"Bearer","expires_in":1000}`
+		return &http.Response{
+			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: io.NopCloser(strings.NewReader(body)), Request: r,
+		}, nil
+	}
+	select {
+	case <-time.After(n.waits):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return nil, errors.New("no answer")
+}
+
+// In the last fifth of a token's life an endpoint that hangs, or fails, costs nobody
+// but one caller a second, once in 30 s.
+func TestATokenAtHandIsGivenWhileItsRenewalHangs(t *testing.T) {
+	t.Parallel()
+	for name, waits := range map[string]time.Duration{"hangs": time.Hour, "fails at once": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				transport := &never{waits: waits}
+				e := &login.Endpoint{
+					URL: "https://id.example/token", Credentials: func() (string, string) { return "bridge", "canary" },
+					Client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
+				}
+				if _, err := e.Token(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				elapse(801 * time.Second)
+				for i := range 45 { // 90 s
+					began := time.Now()
+					if token, err := e.Token(t.Context()); token != "token" || err != nil {
+						t.Fatalf("%q, error %v", token, err)
+					}
+					took, want := time.Since(began), time.Duration(0)
+					if waits > 0 && i%15 == 0 {
+						want = time.Second
+					}
+					if took != want {
+						t.Errorf("call %d took %s", i, took)
+					}
+					elapse(2*time.Second - took)
+				}
+				if n := transport.asked.Load(); n != 1+3 {
+					t.Errorf("%d requests in 90 s", n-1)
+				}
+				elapse(200 * time.Second) // expired
+				began := time.Now()
+				if _, err := e.Token(t.Context()); err == nil || time.Since(began) != min(waits, 10*time.Second) {
+					t.Errorf("a token that has expired: error %v after %s", err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// elapse lets time go by in a bubble of synctest.
+func elapse(d time.Duration) { <-time.After(d) }
 
 func TestTokenErrors(t *testing.T) {
 	t.Parallel()

@@ -110,6 +110,34 @@ type Text struct{ value atomic.Pointer[string] }
 // Get returns the text as it is now.
 func (t *Text) Get() string { return *t.value.Load() }
 
+// Pair looks after a user name and the password that belongs to it, or whatever else
+// is of use only together: never is one half of two pairs given. check says what is
+// wrong with a pair, as the take of Add does; nil means that any will do.
+func (w *Watch) Pair(first, second Setting, check func(first, second string) error) *Pair {
+	p := new(Pair)
+	p.value.Store(&[2]string{first.Value, second.Value})
+	w.Add(func(values []string) error {
+		if check != nil {
+			if err := check(values[0], values[1]); err != nil {
+				return err
+			}
+		}
+		p.value.Store(&[2]string{values[0], values[1]})
+		return nil
+	}, first, second)
+	return p
+}
+
+// Pair is two texts that change together while they are used. Safe for concurrent
+// use.
+type Pair struct{ value atomic.Pointer[[2]string] }
+
+// Get returns both as they are now.
+func (p *Pair) Get() (first, second string) {
+	v := p.value.Load()
+	return v[0], v[1]
+}
+
 // Idle says that there is nothing to look after, so that Run is not needed.
 func (w *Watch) Idle() bool { return w == nil || len(w.groups) == 0 }
 

@@ -166,6 +166,50 @@ func TestAGroupIsTakenTogether(t *testing.T) {
 	r.expect(t, "pair", 3, "CERT refused 1", "CERT taken 1", "KEY taken 1")
 }
 
+// A user and its password that are swapped one after the other: the half that is seen
+// between them is not used, nor told.
+func TestHalfAPairIsNotUsed(t *testing.T) {
+	t.Parallel()
+	s, r := counterpart.MountSecret(t, map[string]string{"user": "canary-1", "password": "canary-p1"}), newRig(t)
+	var checked [][2]string
+	pair := r.Pair(Setting{"USER", s.Path("user"), "canary-1"}, Setting{"PASSWORD", s.Path("password"), "canary-p1"},
+		func(user, password string) error {
+			checked = append(checked, [2]string{user, password})
+			if strings.Contains(user, ":") {
+				return errors.New("has a colon")
+			}
+			return nil
+		})
+	expect := func(what, user, password string) {
+		t.Helper()
+		if u, p := pair.Get(); u != user || p != password {
+			t.Errorf("%s: %s with %s", what, u, p)
+		}
+	}
+	s.Replace(map[string]string{"user": "canary-2", "password": "canary-p1"})
+	if r.look(t.Context()) {
+		t.Error("half a pair needs no second look")
+	}
+	s.Replace(map[string]string{"user": "canary-2", "password": "canary-p2"})
+	if r.look(t.Context()) {
+		t.Error("the pair needs no second look")
+	}
+	expect("seen once", "canary-1", "canary-p1")
+	r.looks(t)
+	expect("seen twice", "canary-2", "canary-p2")
+	r.expect(t, "pair", 2, "PASSWORD taken 1", "USER taken 1")
+	s.Replace(map[string]string{"user": "canary:3", "password": "canary-p3"})
+	r.looks(t)
+	expect("refused", "canary-2", "canary-p2")
+	if want := [][2]string{{"canary-2", "canary-p2"}, {"canary:3", "canary-p3"}}; !slices.Equal(checked, want) {
+		t.Errorf("checked %v", checked)
+	}
+	var none *Watch
+	if user, password := none.Pair(Setting{Value: "u"}, Setting{Value: "p"}, nil).Get(); user != "u" || password != "p" {
+		t.Error("a nil watch has another pair")
+	}
+}
+
 // A swap between the reads of two files shows a pair that never was. The next look
 // sees the right one: nobody hears of it.
 func TestATornReadIsNotTold(t *testing.T) {
