@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -40,8 +41,8 @@ the file admin.properties.`,
 			if err != nil {
 				return err
 			}
-			if principal == "" && !asJSON {
-				return &usageError{"--principal is needed, e.g. User:bridge"}
+			if err := checkPrincipal(principal, asJSON); err != nil {
+				return err
 			}
 			s, warnings, err := loadSettings(m.Environ)
 			m.warn(warnings)
@@ -71,6 +72,23 @@ the file admin.properties.`,
 	return cmd
 }
 
+var principalPattern = regexp.MustCompile(`^[A-Za-z]+:.+$`)
+
+// checkPrincipal refuses one without a type: Kafka's own tool refuses it only after
+// the command was copied. JSON has none.
+func checkPrincipal(principal string, asJSON bool) error {
+	switch {
+	case principal == "" && asJSON, principalPattern.MatchString(principal):
+		return nil
+	case principal == "":
+		return &usageError{"--principal is needed, e.g. User:bridge"}
+	case strings.Contains(principal, ":"):
+		return &usageError{fmt.Sprintf("--principal: %q is not type and name, as in User:bridge", principal)}
+	default:
+		return &usageError{fmt.Sprintf("--principal: %q has no type; User:%s?", principal, principal)}
+	}
+}
+
 // chooseDuties finds duties by their names.
 func chooseDuties(names []string) ([]duty, error) {
 	all := duties()
@@ -80,6 +98,7 @@ func chooseDuties(names []string) ([]duty, error) {
 	}
 	var chosen []duty
 	for _, name := range names {
+		name = strings.TrimSpace(name)
 		at := slices.Index(known, name)
 		if at < 0 {
 			return nil, &usageError{fmt.Sprintf("--roles: %q is none of %s", name, strings.Join(known, ", "))}

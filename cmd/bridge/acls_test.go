@@ -55,6 +55,10 @@ func TestACLsCommand(t *testing.T) {
 		{"acls --roles dead-letter --json", nil, exitDone, "[\n  {\n    \"resource\": {\n      \"type\": \"topic\",\n      \"name\": \"postident.dead-letter\",\n" +
 			"      \"patternType\": \"literal\"\n    },\n    \"operations\": [\n      \"Read\"\n    ]\n  }\n]\n"},
 		{"acls", nil, exitUsage, "--principal is needed"},
+		{"acls --principal bridge", nil, exitUsage, `--principal: "bridge" has no type; User:bridge?`},
+		{"acls --principal bridge --json", nil, exitUsage, `--principal: "bridge" has no type`},
+		{"acls --principal User:", nil, exitUsage, `--principal: "User:" is not type and name`},
+		{"acls --principal :bridge", nil, exitUsage, `--principal: ":bridge" is not type and name`},
 		{"acls --principal User:x --roles cook", nil, exitUsage, `"cook" is none of webhook, poll, process, apply`},
 		{"acls --principal User:x --roles=", nil, exitUsage, "--roles: none named"},
 	} {
@@ -62,6 +66,10 @@ func TestACLsCommand(t *testing.T) {
 		if got.code != c.code || c.code == exitDone && got.stdout != c.want || c.code != exitDone && !strings.Contains(got.stderr, c.want) {
 			t.Errorf("%s: %v, want %q", c.args, got, c.want)
 		}
+	}
+	blank := runMain(t, nil, "acls", "--principal", "User:o", "--roles", "webhook, watch")
+	if together := runMain(t, nil, "acls", "--principal", "User:o", "--roles", "webhook,watch"); blank.code != exitDone || blank.stdout != together.stdout {
+		t.Errorf("with a blank behind the comma: %v", blank)
 	}
 	process := runMain(t, nil, "acls", "--principal", "User:p", "--roles", "process")
 	if !strings.Contains(process.stdout, "--operation Write --transactional-id postident.process- --resource-pattern-type prefixed") ||

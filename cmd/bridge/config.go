@@ -13,20 +13,22 @@ import (
 func (m *Main) configCommand() *cobra.Command {
 	var (
 		asJSON bool
-		roles  []string
+		named  []string
 	)
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Show the effective settings, secrets masked",
 		Long: `Prints every setting with its effective value and where it comes from: the
-environment, a file named by <variable>_FILE, or the default. Secrets are masked.
+environment, a file named by <variable>_FILE, or the default. Secrets are masked,
+in URLs too: there user, password and the values of options.
 
 Lists every mistake too, and exits 2 if there is one, so it can check an
 environment before 'bridge run' is given it. Starts nothing.`,
 		Example: "  bridge config\n  bridge config --roles webhook --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := checkRoles(roles); err != nil {
+			roles, err := chooseRoles(named)
+			if err != nil {
 				return err
 			}
 			s, warnings, wrong := loadSettings(m.Environ, append([]string{needKafka}, roles...)...)
@@ -41,7 +43,7 @@ environment before 'bridge run' is given it. Starts nothing.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	addRolesFlag(cmd, &roles)
+	addRolesFlag(cmd, &named)
 	return cmd
 }
 

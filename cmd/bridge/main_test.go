@@ -172,6 +172,7 @@ func TestWrongUseExits2(t *testing.T) {
 		{"group with an unknown verb", "schemas delete", `unknown command "delete" for "bridge schemas"`},
 		{"unknown role", "run --roles webhook,sweep", `--roles: "sweep" is none of webhook, poll, process`},
 		{"role twice", "run --roles webhook,webhook", "--roles: webhook is named twice"},
+		{"no role", "config --roles=", "--roles: none named"},
 		{"no role", "run --roles=", "--roles: none named"},
 		{"partitions", "topics check --partitions 0", "must be at least 1"},
 		{"help of nothing", "help nothing", `unknown command "nothing"`},

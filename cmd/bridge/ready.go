@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -28,15 +29,21 @@ func (m *Main) readyCommand() *cobra.Command {
 		Use:   "ready [URL]",
 		Short: "Ask a running bridge whether it is ready",
 		Long: `Asks /readyz of a running bridge, prints what each role says, and exits 1 if one is
-not ready or nobody answers. It is for places without curl: the image holds the
-bridge and nothing else.`,
+not ready or nobody answers. No proxy of the environment is used. It is for places
+without curl: the image holds the bridge and nothing else.`,
 		Example: `  bridge ready
   bridge ready --wait 1m http://postident-bridge-webhook-admin:9090/readyz?role=webhook`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			url := "http://127.0.0.1:9090/readyz"
+			target := "http://127.0.0.1:9090/readyz"
 			if len(args) == 1 {
-				url = args[0]
+				target = args[0]
+			}
+			if err := checkReadyURL(target); err != nil {
+				return err
+			}
+			if wait < 0 {
+				return &usageError{"--wait: must not be negative"}
 			}
 			bound := askTimeout
 			if wait > 0 {
@@ -44,7 +51,7 @@ bridge and nothing else.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), bound)
 			defer cancel()
-			answer, err := awaitReady(ctx, url, wait > 0)
+			answer, err := awaitReady(ctx, target, wait > 0)
 			if err != nil {
 				return err
 			}
@@ -55,15 +62,26 @@ bridge and nothing else.`,
 	return cmd
 }
 
-// awaitReady returns the answer of url, with again the first that is ready or
+// checkReadyURL does not show the URL: it may hold a password.
+func checkReadyURL(target string) error {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return &usageError{"the address is no http or https URL, such as http://127.0.0.1:9090/readyz"}
+	}
+	return nil
+}
+
+// awaitReady returns the answer of target, with again the first that is ready or
 // the last before ctx ends. The error is of the last question, if it had none.
-func awaitReady(ctx context.Context, url string, again bool) (readyAnswer, error) {
+func awaitReady(ctx context.Context, target string, again bool) (readyAnswer, error) {
+	client := readyClient()
+	defer client.CloseIdleConnections()
 	var (
 		last    readyAnswer
 		lastErr = errors.New("ask for readiness: no time")
 	)
 	for ctx.Err() == nil {
-		answer, err := askReady(ctx, url)
+		answer, err := askReady(ctx, client, target)
 		if ctx.Err() == nil || err == nil {
 			last, lastErr = answer, err // an answer that the end of the time cut off says nothing new
 		}
@@ -78,22 +96,26 @@ func awaitReady(ctx context.Context, url string, again bool) (readyAnswer, error
 	return last, lastErr
 }
 
+// readyClient uses no proxy: a bridge is near, and what the environment names is for
+// what is far.
+func readyClient() *http.Client { return &http.Client{Transport: &http.Transport{}} }
+
 // askReady asks once. An answer that says "not ready" is no error.
-func askReady(ctx context.Context, url string) (readyAnswer, error) {
+func askReady(ctx context.Context, client *http.Client, target string) (readyAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return readyAnswer{}, &usageError{fmt.Sprintf("%q is no URL", url)}
+		return readyAnswer{}, fmt.Errorf("ask for readiness: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return readyAnswer{}, fmt.Errorf("ask for readiness: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
 	var answer readyAnswer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadyAnswer)).Decode(&answer); err != nil {
-		return readyAnswer{}, fmt.Errorf("ask for readiness: %s answers %s, not as a bridge does", url, resp.Status)
+		return readyAnswer{}, fmt.Errorf("ask for readiness: %s answers %s, not as a bridge does", req.URL.Redacted(), resp.Status)
 	}
 	// What counts is the code, as for Kubernetes.
 	answer.Ready = resp.StatusCode == http.StatusOK

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -53,6 +54,27 @@ func TestReadyAsksARunningBridge(t *testing.T) {
 				t.Errorf("code %d, printed %q; want %d, %q; %s", code, stdout.String(), tt.code, tt.stdout, stderr.String())
 			}
 		})
+	}
+}
+
+// A mistake in the call is told at once, whatever --wait says.
+func TestReadyRefusesAWrongCall(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"ready", "foo"}, {"ready", "localhost:9090/readyz"}, {"ready", "ftp://u:canary@host"}, {"ready", "http://u:%zcanary@host"},
+		{"ready", "--wait", "1m", "foo"}, {"ready", "--wait=-1s"},
+	} {
+		if got := runMain(t, nil, args...); got.code != exitUsage || got.stdout != "" || strings.Contains(got.stderr, "canary") {
+			t.Errorf("%v: %v", args, got)
+		}
+	}
+}
+
+// Go never asks a proxy for loopback, so this looks at the transport.
+func TestReadyAsksWithoutAProxy(t *testing.T) {
+	t.Parallel()
+	if transport, ok := readyClient().Transport.(*http.Transport); !ok || transport.Proxy != nil {
+		t.Error("a proxy may be asked for a bridge")
 	}
 }
 

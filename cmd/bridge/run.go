@@ -21,7 +21,7 @@ const (
 var allRoles = []string{roleWebhook, rolePoll, roleProcess}
 
 func (m *Main) runCommand() *cobra.Command {
-	var roles []string
+	var named []string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the bridge: take webhooks, sweep lists, publish events",
@@ -39,7 +39,8 @@ the environment: 'bridge config' shows them, docs/configuration.md explains them
   bridge run --roles poll,process    read lists and cases, and publish`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkRoles(roles); err != nil {
+			roles, err := chooseRoles(named)
+			if err != nil {
 				return err
 			}
 			s, warnings, err := loadSettings(m.Environ, append([]string{needKafka}, roles...)...)
@@ -56,7 +57,7 @@ the environment: 'bridge config' shows them, docs/configuration.md explains them
 			return p.run(cmd.Context())
 		},
 	}
-	addRolesFlag(cmd, &roles)
+	addRolesFlag(cmd, &named)
 	return cmd
 }
 
@@ -64,19 +65,24 @@ func addRolesFlag(cmd *cobra.Command, roles *[]string) {
 	cmd.Flags().StringSliceVar(roles, "roles", allRoles, "what this process does")
 }
 
-func checkRoles(roles []string) error {
-	for i, r := range roles {
+// chooseRoles checks the roles that were named, and takes off the blanks that
+// somebody wrote behind the commas.
+func chooseRoles(named []string) ([]string, error) {
+	var roles []string
+	for _, r := range named {
+		r = strings.TrimSpace(r)
 		if !slices.Contains(allRoles, r) {
-			return &usageError{fmt.Sprintf("--roles: %q is none of %s", r, strings.Join(allRoles, ", "))}
+			return nil, &usageError{fmt.Sprintf("--roles: %q is none of %s", r, strings.Join(allRoles, ", "))}
 		}
-		if slices.Contains(roles[:i], r) {
-			return &usageError{fmt.Sprintf("--roles: %s is named twice", r)}
+		if slices.Contains(roles, r) {
+			return nil, &usageError{fmt.Sprintf("--roles: %s is named twice", r)}
 		}
+		roles = append(roles, r)
 	}
 	if len(roles) == 0 {
-		return &usageError{"--roles: none named"}
+		return nil, &usageError{"--roles: none named"}
 	}
-	return nil
+	return roles, nil
 }
 
 // cautions are settings that are allowed and still deserve a look.
