@@ -277,6 +277,17 @@ func TestRunRefusesWrongArguments(t *testing.T) {
 	}
 }
 
+// Whoever asks for help is no wrong caller.
+func TestHelpIsNoMistake(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-h"}, {"help"}, {"build", "-h"}, {"release", "--help"}, {"build", "-out", "x", "-help"}} {
+		var out bytes.Buffer
+		if err := run(context.Background(), args, &out); err != nil || out.String() != usage {
+			t.Errorf("%q: error %v, printed %q", args, err, out.String())
+		}
+	}
+}
+
 func read(t *testing.T, path string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(path)

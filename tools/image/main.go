@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -45,13 +46,19 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errUsage
 	}
+	if slices.Contains([]string{"-h", "-help", "--help", "help"}, args[0]) {
+		return help(out)
+	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	repo := flags.String("repo", ".", "")
 	dir := flags.String("out", "", "")
 	arch := flags.String("arch", "", "")
 	helm := flags.String("helm", "", "")
-	if err := flags.Parse(args[1:]); err != nil {
+	switch err := flags.Parse(args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		return help(out)
+	case err != nil:
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	switch {
@@ -72,4 +79,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return unpack(flags.Arg(0), *arch, flags.Arg(1))
 	}
 	return errUsage
+}
+
+// help shows the usage to whoever asked for it.
+func help(out io.Writer) error {
+	if _, err := io.WriteString(out, usage); err != nil {
+		return fmt.Errorf("show usage: %w", err)
+	}
+	return nil
 }
