@@ -6,15 +6,16 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
 // credentials are what an account's webhooks must bring. They do not change: a new
-// password makes new ones.
+// user or password makes new ones.
 type credentials struct {
 	now basicDigests
-	// before is good until a time: the sender learns of a new password at another
-	// moment than we do.
+	// before is good until a time: the sender learns of a change at another moment
+	// than we do. It is one pair as well: its user goes with its password only.
 	before basicDigests
 	until  time.Time // zero: there is none before
 }
@@ -35,16 +36,19 @@ func newBasicDigests(username, password string) basicDigests {
 	}
 }
 
-// ChangePassword makes password the one that the account's webhooks must bring. The
-// one before is taken too for the grace period of the configuration, and none that
-// is older. Safe while webhooks are served. It is an error for an account that does
-// not exist or has no credentials.
-func (w *Webhook) ChangePassword(clientID, password string) error {
+// ChangeCredentials makes user name and password the ones that the account's webhooks
+// must bring. The pair before is taken too for the grace period of the configuration,
+// and none that is older. Safe while webhooks are served. It is an error for an
+// account that does not exist or has no credentials, and for a pair that cannot be.
+func (w *Webhook) ChangeCredentials(clientID, username, password string) error {
 	acc := w.accounts[clientID]
-	if acc == nil || acc.credentials.Load() == nil || password == "" {
-		return fmt.Errorf("change webhook password of %s: no account with credentials, or no password", clientID)
+	if acc == nil || acc.credentials.Load() == nil {
+		return fmt.Errorf("change webhook credentials of %s: no account with credentials", clientID)
 	}
-	next := &credentials{now: newBasicDigests(acc.username, password)}
+	if username == "" || password == "" || strings.Contains(username, ":") {
+		return fmt.Errorf("change webhook credentials of %s: user name or password is missing, or the user name has a colon (RFC 7617)", clientID)
+	}
+	next := &credentials{now: newBasicDigests(username, password)}
 	if w.grace > 0 {
 		next.before, next.until = acc.credentials.Load().now, w.now().Add(w.grace)
 	}
@@ -53,14 +57,22 @@ func (w *Webhook) ChangePassword(clientID, password string) error {
 }
 
 // admits compares the request's credentials with the account's at a time, in one
-// that tells neither content nor length.
+// that tells neither content nor length. It counts those that are taken only for the
+// grace period.
 func (a *account) admits(r *http.Request, at time.Time) bool {
 	c := a.credentials.Load()
 	if c == nil {
 		return true
 	}
 	header := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-	return c.now.match(r, header) || at.Before(c.until) && c.before.match(r, header)
+	if c.now.match(r, header) {
+		return true
+	}
+	if !at.Before(c.until) || !c.before.match(r, header) {
+		return false
+	}
+	a.outdated.Add(1)
+	return true
 }
 
 // match compares what a request brings; header is the digest of its Authorization.

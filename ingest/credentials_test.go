@@ -1,7 +1,9 @@
 package ingest_test
 
 import (
+	"maps"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,7 +43,7 @@ func TestPasswordChange(t *testing.T) {
 	}
 	change := func(password string) {
 		t.Helper()
-		if err := r.ChangePassword("LOCKED", password); err != nil {
+		if err := r.ChangeCredentials("LOCKED", "hook", password); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +64,7 @@ func TestPasswordChange(t *testing.T) {
 func TestPasswordChangeWithoutGrace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOption{})
-	if err := r.ChangePassword("LOCKED", "second"); err != nil {
+	if err := r.ChangeCredentials("LOCKED", "hook", "second"); err != nil {
 		t.Fatal(err)
 	}
 	for password, want := range map[string]int{"pass:word": http.StatusUnauthorized, "second": http.StatusOK} {
@@ -70,9 +72,47 @@ func TestPasswordChangeWithoutGrace(t *testing.T) {
 			t.Errorf("%s: %d, want %d", password, got, want)
 		}
 	}
-	for _, wrong := range [][2]string{{"NOBODY", "x"}, {"ACME", "x"}, {"LOCKED", ""}} {
-		if err := r.ChangePassword(wrong[0], wrong[1]); err == nil {
-			t.Errorf("%q: no error", wrong)
+	for _, wrong := range [][3]string{{"NOBODY", "u", "x"}, {"ACME", "u", "x"}, {"LOCKED", "u", ""}, {"LOCKED", "", "x"}, {"LOCKED", "canary:u", "x"}} {
+		if err := r.ChangeCredentials(wrong[0], wrong[1], wrong[2]); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: error %v", wrong, err)
 		}
 	}
+}
+
+// User and password change together: within the grace period both pairs are good, and
+// no mixture of them. What the pair before is still used for is counted.
+func TestUserChange(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64
+	r := newRig(t, rigOption{config: func(cfg *ingest.WebhookConfig) {
+		cfg.PasswordGrace = 5 * time.Minute
+		cfg.Now = func() time.Time { return stamp.Add(time.Duration(later.Load())) }
+	}})
+	bring := func(what, user, password string, want int) {
+		t.Helper()
+		if got := r.serve(post(t.Context(), "LOCKED", goodBody, basic(user, password))).Code; got != want {
+			t.Errorf("%s: %s with %s: %d, want %d", what, user, password, got, want)
+		}
+	}
+	old := func(want int64) {
+		t.Helper()
+		if got := r.oldCredentials(t); !maps.Equal(got, map[string]int64{"LOCKED": want}) {
+			t.Errorf("old credentials by account: %v, want LOCKED: %d", got, want)
+		}
+	}
+	const ok, refused = http.StatusOK, http.StatusUnauthorized
+	bring("as configured", "hook", "pass:word", ok)
+	old(0)
+	if err := r.ChangeCredentials("LOCKED", "hook-2", "second"); err != nil {
+		t.Fatal(err)
+	}
+	bring("changed", "hook", "pass:word", ok)
+	bring("changed", "hook-2", "second", ok)
+	bring("a mixture", "hook", "second", refused)
+	bring("a mixture", "hook-2", "pass:word", refused)
+	old(1)
+	later.Store(int64(5 * time.Minute))
+	bring("after the grace period", "hook", "pass:word", refused)
+	bring("after the grace period", "hook-2", "second", ok)
+	old(1)
 }

@@ -251,3 +251,16 @@ func (r *rig) requests(tb testing.TB) map[string]int64 {
 	}
 	return out
 }
+
+// oldCredentials is the count of webhooks with the credentials before, by account.
+func (r *rig) oldCredentials(tb testing.TB) map[string]int64 {
+	tb.Helper()
+	out := map[string]int64{}
+	if sum, ok := r.collected(tb)["postident.webhook.old_credentials"].(metricdata.Sum[int64]); ok {
+		for _, p := range sum.DataPoints {
+			account, _ := p.Attributes.Value("client_id")
+			out[account.AsString()] = p.Value
+		}
+	}
+	return out
+}

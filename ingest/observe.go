@@ -45,12 +45,19 @@ func newMetrics(meter metric.Meter, accounts map[string]*account) (*metrics, err
 	inFlight, err3 := meter.Int64ObservableUpDownCounter("postident.webhook.in_flight",
 		metric.WithUnit("{request}"),
 		metric.WithDescription("Webhook requests that are being answered."))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	outdated, err4 := meter.Int64ObservableCounter("postident.webhook.old_credentials",
+		metric.WithUnit("{request}"),
+		metric.WithDescription("Webhooks that brought the user or password before, which is taken for the grace period after a change."))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	observe := []func(metric.Observer){m.stranger.observer(requests, "")}
 	for clientID, acc := range accounts {
 		observe = append(observe, acc.answered.observer(requests, clientID))
+		if acc.credentials.Load() != nil {
+			attrs := metric.WithAttributeSet(attribute.NewSet(attribute.String("client_id", clientID)))
+			observe = append(observe, func(o metric.Observer) { o.ObserveInt64(outdated, acc.outdated.Load(), attrs) })
+		}
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(inFlight, m.inFlight.Load())
@@ -58,7 +65,7 @@ func newMetrics(meter metric.Meter, accounts map[string]*account) (*metrics, err
 			f(o)
 		}
 		return nil
-	}, requests, inFlight)
+	}, requests, inFlight, outdated)
 	return m, err
 }
 

@@ -61,8 +61,8 @@ type WebhookConfig struct {
 	// TrustedProxies are the peers whose X-Forwarded-For is believed; empty
 	// means none, then the peer itself is the client.
 	TrustedProxies []netip.Prefix
-	// PasswordGrace is how long the password before is taken too, after
-	// ChangePassword; 0 means not at all.
+	// PasswordGrace is how long user and password before are taken too, after
+	// ChangeCredentials; 0 means not at all.
 	PasswordGrace time.Duration
 	AckTimeout    time.Duration    // 0 means DefaultAckTimeout; under 2 s
 	MaxInFlight   int              // 0 means DefaultMaxInFlight
@@ -87,7 +87,7 @@ type Webhook struct {
 	accounts   map[string]*account
 	addresses  addressCheck
 	ackTimeout time.Duration
-	grace      time.Duration // of passwords that were changed
+	grace      time.Duration // of credentials that were changed
 	// maxWaiting bounds waiting, the requests that wait for Kafka.
 	maxWaiting int64
 	waiting    atomic.Int64
@@ -103,8 +103,8 @@ type Webhook struct {
 // account is a WebhookAccount ready for comparison.
 type account struct {
 	clientID    string
-	username    string
 	credentials atomic.Pointer[credentials] // nil: none are configured
+	outdated    atomic.Int64                // webhooks that brought the credentials before
 	answered    counts
 }
 
@@ -187,7 +187,7 @@ func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 		case strings.Contains(a.Username, ":"):
 			errs = append(errs, fmt.Errorf("account %s: webhook user name must have no colon (RFC 7617)", a.ClientID))
 		}
-		out[a.ClientID] = &account{clientID: a.ClientID, username: a.Username}
+		out[a.ClientID] = &account{clientID: a.ClientID}
 		if a.Username != "" {
 			out[a.ClientID].credentials.Store(&credentials{now: newBasicDigests(a.Username, a.Password)})
 		}

@@ -29,9 +29,9 @@ type RegistryConfig struct {
 	URLs []string
 	// Username and Password are sent as basic auth when Username is set.
 	Username, Password string
-	// CurrentPassword gives the password before each request, where it may change;
-	// nil means Password.
-	CurrentPassword func() string
+	// CurrentLogin gives both before each request, where they may change; nil means
+	// Username and Password.
+	CurrentLogin func() (username, password string)
 	// HTTPClient carries TLS settings and proxies; nil means the default.
 	HTTPClient *http.Client
 	// Timeout bounds each request, unless HTTPClient has a time-out of its
@@ -66,11 +66,11 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	}
 	switch {
 	case cfg.Username == "":
-	case cfg.CurrentPassword == nil:
+	case cfg.CurrentLogin == nil:
 		opts = append(opts, sr.BasicAuth(cfg.Username, cfg.Password))
 	default:
 		opts = append(opts, sr.PreReq(func(r *http.Request) error {
-			r.SetBasicAuth(cfg.Username, cfg.CurrentPassword())
+			r.SetBasicAuth(cfg.CurrentLogin())
 			return nil
 		}))
 	}

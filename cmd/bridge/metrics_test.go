@@ -89,7 +89,8 @@ func TestMetricsPageIsComplete(t *testing.T) {
 func registerEverything(t *testing.T, meter metric.Meter) {
 	t.Helper()
 	tel := &telemetry{Meter: meter, Tracer: noop.NewTracerProvider().Tracer("")}
-	s, _, err := loadSettings(complete("BRIDGE_ACCOUNT_1_RSA_BITS=2048"), needKafka, roleWebhook, roleProcess)
+	s, _, err := loadSettings(complete("BRIDGE_ACCOUNT_1_RSA_BITS=2048",
+		"BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME=u", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD=p"), needKafka, roleWebhook, roleProcess)
 	if err != nil {
 		t.Fatal(err)
 	}

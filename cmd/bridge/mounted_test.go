@@ -141,12 +141,12 @@ func (l *cutListener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// hooksUnderWay sends webhooks without a pause, each with the password of its moment.
+// hooksUnderWay sends webhooks without a pause, each with the login of its moment.
 type hooksUnderWay struct {
-	password atomic.Pointer[string]
-	sent     atomic.Int64
-	stop     chan struct{}
-	wg       sync.WaitGroup
+	login atomic.Pointer[[2]string] // user and password
+	sent  atomic.Int64
+	stop  chan struct{}
+	wg    sync.WaitGroup
 
 	mu  sync.Mutex
 	bad map[string]int // guarded by mu: answers that are not 200, and how many
@@ -156,7 +156,7 @@ type hooksUnderWay struct {
 func sendHooks(t *testing.T, bridge *program, clientID, user, password string) *hooksUnderWay {
 	t.Helper()
 	h := &hooksUnderWay{stop: make(chan struct{}), bad: make(map[string]int)}
-	h.password.Store(&password)
+	h.bring(user, password)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}, Timeout: 5 * time.Second}
 	for sender := range 4 {
 		h.wg.Go(func() {
@@ -166,7 +166,7 @@ func sendHooks(t *testing.T, bridge *program, clientID, user, password string) *
 					return
 				default:
 				}
-				h.send(client, "http://"+bridge.where.Webhook+"/webhooks/"+clientID, user, fmt.Sprintf("CASE%d%06d", sender, i))
+				h.send(client, "http://"+bridge.where.Webhook+"/webhooks/"+clientID, fmt.Sprintf("CASE%d%06d", sender, i))
 			}
 		})
 	}
@@ -177,13 +177,17 @@ func sendHooks(t *testing.T, bridge *program, clientID, user, password string) *
 	return h
 }
 
-func (h *hooksUnderWay) send(client *http.Client, url, user, caseID string) {
+// bring has webhooks come with another login.
+func (h *hooksUnderWay) bring(user, password string) { h.login.Store(&[2]string{user, password}) }
+
+func (h *hooksUnderWay) send(client *http.Client, url, caseID string) {
 	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"caseId":"`+caseID+`"}`))
 	if err != nil {
 		panic(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.SetBasicAuth(user, *h.password.Load())
+	login := h.login.Load()
+	req.SetBasicAuth(login[0], login[1])
 	defer h.sent.Add(1)
 	resp, err := client.Do(req)
 	if err != nil {

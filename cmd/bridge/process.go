@@ -41,11 +41,11 @@ func (s *settings) webhookConfig(client *kgo.Client, tel *telemetry, logger *slo
 	}
 }
 
-// watchWebhook has the webhook take passwords that change in their files.
+// watchWebhook has the webhook take users and passwords that change in their files.
 func (s *settings) watchWebhook(webhook *ingest.Webhook, watch *rotate.Watch) {
 	for _, a := range s.Accounts {
-		watch.Add(func(values []string) error { return webhook.ChangePassword(a.ClientID, values[0]) },
-			s.file(a.variable("WEBHOOK_PASSWORD"), string(a.WebhookPassword)))
+		watch.Add(func(values []string) error { return webhook.ChangeCredentials(a.ClientID, values[0], values[1]) },
+			s.file(a.variable("WEBHOOK_USERNAME"), a.WebhookUsername), s.file(a.variable("WEBHOOK_PASSWORD"), string(a.WebhookPassword)))
 	}
 }
 
@@ -172,13 +172,14 @@ func (s *settings) newClients(tel *telemetry) ([]*scr.Client, error) {
 	return clients, nil
 }
 
-// watchClients has the clients of the accounts, in their order, use passwords that
-// change in their files. The two go together: a request with one old and one new is
-// refused, and accounts lock.
+// watchClients has the clients of the accounts, in their order, use users and
+// passwords that change in their files. The three go together: a request with one old
+// and one new is refused, and accounts lock.
 func (s *settings) watchClients(clients []*scr.Client, watch *rotate.Watch) {
 	for i, a := range s.Accounts {
-		watch.Add(func(values []string) error { return clients[i].ChangePasswords(values[0], values[1]) },
-			s.file(a.variable("PASSWORD"), string(a.Password)), s.file(a.variable("DATA_PASSWORD"), string(a.DataPassword)))
+		watch.Add(func(values []string) error { return clients[i].ChangeCredentials(values[0], values[1], values[2]) },
+			s.file(a.variable("USERNAME"), a.Username), s.file(a.variable("PASSWORD"), string(a.Password)),
+			s.file(a.variable("DATA_PASSWORD"), string(a.DataPassword)))
 	}
 }
 

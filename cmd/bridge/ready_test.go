@@ -61,8 +61,12 @@ func TestReadyAsksARunningBridge(t *testing.T) {
 func TestReadyRefusesAWrongCall(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"ready", "foo"}, {"ready", "localhost:9090/readyz"}, {"ready", "ftp://u:canary@host"}, {"ready", "http://u:%zcanary@host"},
-		{"ready", "--wait", "1m", "foo"}, {"ready", "--wait=-1s"},
+		{"ready", "foo"},
+		{"ready", "localhost:9090/readyz"},
+		{"ready", "ftp://u:canary@host"},
+		{"ready", "http://u:%zcanary@host"},
+		{"ready", "--wait", "1m", "foo"},
+		{"ready", "--wait=-1s"},
 	} {
 		if got := runMain(t, nil, args...); got.code != exitUsage || got.stdout != "" || strings.Contains(got.stderr, "canary") {
 			t.Errorf("%v: %v", args, got)

@@ -30,25 +30,27 @@ func reloads(t *testing.T, bridge *program, variable, result string, n int) {
 	})
 }
 
-// The passwords and certificates of everything that a webhook passes through change,
-// one after the other, while webhooks come in without a pause. Each step cuts all
-// connections to the broker, so that the new is needed. Every webhook is answered 200.
+// The users, passwords and certificates of everything that a webhook passes through
+// change, one after the other, while webhooks come in without a pause. Each step cuts
+// all connections to the broker, so that the new is needed. Every webhook is answered
+// 200, and no login is refused.
 func TestRotationUnderLoad(t *testing.T) {
 	t.Parallel()
-	const user = "BRIDGE_KAFKA_SASL_PASSWORD"
+	const kafkaUser, kafkaPassword = "BRIDGE_KAFKA_SASL_USERNAME", "BRIDGE_KAFKA_SASL_PASSWORD"
+	const hookUser, hookPassword = "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD"
 	oldServer, newServer, oldClient, newClient := newAuthority(t), newAuthority(t), newAuthority(t), newAuthority(t)
 	broker := startGuarded(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "bridge", "canary-kafka-1"))
 	broker.present(oldServer, oldClient)
 	cert, key := oldClient.issue("bridge")
 	secret := mount(t, map[string]string{
-		"ca.crt": oldServer.CA, "tls.crt": cert, "tls.key": key, "password": "canary-kafka-1\n", "hook": "canary-hook-1",
+		"ca.crt": oldServer.CA, "tls.crt": cert, "tls.key": key,
+		"user": "bridge\n", "password": "canary-kafka-1\n", "hook-user": "hook", "hook": "canary-hook-1",
 	})
 	environ := localBridge(append(broker.environ(
-		"BRIDGE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "BRIDGE_KAFKA_SASL_USERNAME=bridge",
-		"BRIDGE_ACCOUNT_1_CLIENT_ID=SIMGWG01", "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME=hook", "BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1",
+		"BRIDGE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "BRIDGE_ACCOUNT_1_CLIENT_ID=SIMGWG01", "BRIDGE_WEBHOOK_ALLOWED_IPS=127.0.0.1",
 	), secret.environ(map[string]string{
 		"BRIDGE_KAFKA_TLS_CA": "ca.crt", "BRIDGE_KAFKA_TLS_CERT": "tls.crt", "BRIDGE_KAFKA_TLS_KEY": "tls.key",
-		user: "password", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD": "hook",
+		kafkaUser: "user", kafkaPassword: "password", hookUser: "hook-user", hookPassword: "hook",
 	})...)...)
 	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "2"); got.code != exitDone {
 		t.Fatal(got)
@@ -69,17 +71,45 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 	afterCut()
 
-	secret.Change(map[string]string{"hook": "canary-hook-2"})
-	reloads(t, bridge, "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD", "taken", 1)
+	old := func() string {
+		_, metrics := httpGet(t, "http://"+bridge.where.Admin+"/metrics")
+		_, rest, _ := strings.Cut(metrics, "\npostident_webhook_old_credentials_total{client_id=\"SIMGWG01\"} ")
+		count, _, _ := strings.Cut(rest, "\n")
+		return count
+	}
+	if n := old(); n != "0" {
+		t.Errorf("webhooks with credentials before: %q", n)
+	}
+	secret.Change(map[string]string{"hook-user": "hook-2", "hook": "canary-hook-2"})
+	reloads(t, bridge, hookUser, "taken", 1)
+	reloads(t, bridge, hookPassword, "taken", 1)
 	load.more(t, 100) // the sender does not know yet
-	newHook := "canary-hook-2"
-	load.password.Store(&newHook)
+	load.bring("hook-2", "canary-hook-2")
 	load.more(t, 100)
+	if n := old(); n == "0" || n == "" {
+		t.Errorf("webhooks with credentials before: %q", n)
+	}
 
-	changePassword(t, environ, "canary-kafka-2")
+	setUser(t, environ, "bridge", "canary-kafka-2")
 	secret.Change(map[string]string{"password": "canary-kafka-2\n"})
-	reloads(t, bridge, user, "taken", 1)
+	reloads(t, bridge, kafkaPassword, "taken", 1)
 	afterCut()
+	// Another user, beside the one before: whatever logs in while they are exchanged is
+	// refused if it has half of each.
+	refused := func() int { return strings.Count(string(bridge.stderr.bytes()), "unable to initialize sasl") }
+	before := refused()
+	setUser(t, environ, "bridge-2", "canary-kafka-3")
+	secret.Change(map[string]string{"user": "bridge-2\n", "password": "canary-kafka-3\n"})
+	for range 5 {
+		afterCut()
+	}
+	reloads(t, bridge, kafkaUser, "taken", 1)
+	reloads(t, bridge, kafkaPassword, "taken", 2)
+	setUser(t, environ, "bridge", "canary-of-nobody")
+	afterCut()
+	if n := refused() - before; n > 0 {
+		t.Errorf("%d logins were refused while the user changed:\n%s", n, bridge.stderr.bytes())
+	}
 
 	secret.Change(map[string]string{"ca.crt": "canary: no certificate"})
 	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "refused", 1)
@@ -117,8 +147,9 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// changePassword changes that of the broker's user, by a login with the one before.
-func changePassword(t *testing.T, environ []string, password string) {
+// setUser makes a user of the broker with a password, or changes it, by a login with
+// what the environment says now.
+func setUser(t *testing.T, environ []string, user, password string) {
 	t.Helper()
 	s, _, err := loadSettings(environ, needKafka)
 	if err != nil {
@@ -134,7 +165,7 @@ func changePassword(t *testing.T, environ []string, password string) {
 	}
 	defer client.Close()
 	altered, err := kadm.NewClient(client).AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{
-		{User: "bridge", Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password},
+		{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,21 +208,21 @@ func (b *bearers) guard(broker *kfake.Cluster) {
 
 func (b *bearers) take(prefix string) { b.takes.Store(&prefix) }
 
-// Tokens come from an endpoint with a secret that changes, and from a file that
-// somebody renews.
+// Tokens come from an endpoint with a client and a secret that change, and from a file
+// that somebody renews.
 func TestOAuthBearer(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
-	var secret atomic.Pointer[string]
-	setSecret := func(s string) { secret.Store(&s) }
-	setSecret("canary-1")
+	var client atomic.Pointer[[2]string] // id and secret
+	client.Store(&[2]string{"bridge", "canary-1"})
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, given, _ := r.BasicAuth(); id != "bridge" || given != *secret.Load() || r.PostFormValue("scope") != "kafka" {
+		good := client.Load()
+		if id, secret, _ := r.BasicAuth(); id != good[0] || secret != good[1] || r.PostFormValue("scope") != "kafka" {
 			http.Error(w, `{"error":"invalid_client","error_description":"canary"}`, http.StatusUnauthorized)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"access_token":"token-by-%s","token_type":"Bearer","expires_in":1}`, *secret.Load())
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-by-%s","token_type":"Bearer","expires_in":1}`, good[1])
 	}))
 	t.Cleanup(endpoint.Close)
 	tests := map[string]struct {
@@ -204,8 +235,8 @@ func TestOAuthBearer(t *testing.T) {
 	}{
 		"endpoint": {
 			settings: func(m mounted) []string {
-				return append(m.environ(map[string]string{oauthPrefix + "CLIENT_SECRET": "secret"}),
-					oauthPrefix+"TOKEN_URL="+endpoint.URL, oauthPrefix+"CLIENT_ID=bridge", oauthPrefix+"SCOPE=kafka")
+				return append(m.environ(map[string]string{oauthPrefix + "CLIENT_ID": "id", oauthPrefix + "CLIENT_SECRET": "secret"}),
+					oauthPrefix+"TOKEN_URL="+endpoint.URL, oauthPrefix+"SCOPE=kafka")
 			},
 			variable: oauthPrefix + "CLIENT_SECRET", file: "secret", first: "canary-1", second: "canary-2",
 			prefix: func(s string) string { return "token-by-" + s },
@@ -225,7 +256,7 @@ func TestOAuthBearer(t *testing.T) {
 			users.take(tt.prefix(tt.first))
 			users.guard(broker.Cluster)
 			cert, key := ca.issue("bridge")
-			m := mount(t, map[string]string{tt.file: tt.first + "\n"})
+			m := mount(t, map[string]string{"id": "bridge\n", tt.file: tt.first + "\n"})
 			environ := localBridge(append(broker.environ(tt.settings(m)...),
 				"BRIDGE_KAFKA_TLS_CA="+ca.CA, "BRIDGE_KAFKA_TLS_CERT="+cert, "BRIDGE_KAFKA_TLS_KEY="+key,
 				"BRIDGE_KAFKA_SASL_MECHANISM=OAUTHBEARER", oauthPrefix+"EXTENSIONS=logicalCluster=lkc-1,identityPoolId=pool-2",
@@ -242,9 +273,9 @@ func TestOAuthBearer(t *testing.T) {
 			load.more(t, 100)
 
 			if name == "endpoint" {
-				setSecret(tt.second)
+				client.Store(&[2]string{"bridge-2", tt.second})
 			}
-			m.Change(map[string]string{tt.file: tt.second})
+			m.Change(map[string]string{"id": "bridge-2", tt.file: tt.second})
 			reloads(t, bridge, tt.variable, "taken", 1)
 			users.take(tt.prefix(tt.second))
 			// A token that was got with the old secret is good for a second more.
@@ -263,9 +294,9 @@ func TestOAuthBearer(t *testing.T) {
 	}
 }
 
-// The registry is asked while the process role waits for it: a password that was wrong
-// at start, and is mended in its file, ends the wait.
-func TestRegistryPasswordIsMendedInItsFile(t *testing.T) {
+// The registry is asked while the process role waits for it: a user and a password that
+// were wrong at start, and are mended in their files, end the wait.
+func TestRegistryLoginIsMendedInItsFiles(t *testing.T) {
 	t.Parallel()
 	_, environ := startBroker(t)
 	if got := runMain(t, environ, "topics", "apply", "--replication", "1", "--partitions", "1"); got.code != exitDone {
@@ -273,17 +304,20 @@ func TestRegistryPasswordIsMendedInItsFile(t *testing.T) {
 	}
 	fake := srfake.New(srfake.WithAuth("Basic dTpjYW5hcnk=")) // u:canary
 	t.Cleanup(fake.Close)
-	m := mount(t, map[string]string{"password": "canary-wrong"})
+	m := mount(t, map[string]string{"user": "wrong", "password": "canary-wrong"})
 	_, accounts := simulated(t)
-	environ = append(append(append(environ, accounts...), m.environ(map[string]string{"BRIDGE_SCHEMA_REGISTRY_PASSWORD": "password"})...),
-		"BRIDGE_SCHEMA_REGISTRY_URL="+fake.URL(), "BRIDGE_SCHEMA_REGISTRY_USERNAME=u", "BRIDGE_SCHEMA_REGISTER=true")
+	environ = append(append(append(environ, accounts...), m.environ(map[string]string{
+		"BRIDGE_SCHEMA_REGISTRY_USERNAME": "user", "BRIDGE_SCHEMA_REGISTRY_PASSWORD": "password",
+	})...), "BRIDGE_SCHEMA_REGISTRY_URL="+fake.URL(), "BRIDGE_SCHEMA_REGISTER=true")
 	bridge := startHooked(t, hooks{lookEvery: looksOften}, localBridge(environ...), "run", "--roles", roleProcess)
 	ready := func() (int, string) { return httpGet(t, "http://"+bridge.where.Admin+"/readyz") }
 	eventually(t, "the role waits", func() bool {
 		_, why := ready()
 		return strings.Contains(why, "waiting for the schema registry")
 	})
-	m.Change(map[string]string{"password": "canary"})
+	m.Change(map[string]string{"user": "u:x", "password": "canary"})
+	reloads(t, bridge, "BRIDGE_SCHEMA_REGISTRY_USERNAME", "refused", 1)
+	m.Change(map[string]string{"user": "u", "password": "canary"})
 	eventually(t, "the role is ready", func() bool {
 		code, _ := ready()
 		return code == http.StatusOK

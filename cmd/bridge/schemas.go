@@ -156,10 +156,13 @@ func newRegistry(s *settings, watch *rotate.Watch) (*schemas.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
+	login := watch.Pair(s.file(envPrefix+"SCHEMA_REGISTRY_USERNAME", r.Username),
+		s.file(envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(r.Password)),
+		func(user, _ string) error { return checkBasicUser(user) })
 	return schemas.NewRegistry(schemas.RegistryConfig{
-		URLs:            r.URL,
-		Username:        r.Username,
-		CurrentPassword: watch.Text(s.file(envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(r.Password)), nil).Get,
-		HTTPClient:      &http.Client{Transport: transport},
+		URLs:         r.URL,
+		Username:     r.Username,
+		CurrentLogin: login.Get,
+		HTTPClient:   &http.Client{Transport: transport},
 	})
 }

@@ -17,15 +17,15 @@ import (
 	"postident-bridge/internal/testbed"
 )
 
-// "Shown by" 5 of the chart: while cases walk and webhooks come, the password of
-// Kafka, its CA and a webhook password change in their mounted files, on a real
-// Apache Kafka with TLS, SASL and ACLs. Then the broker starts anew, so that every
-// connection has to log in again. The bridge does not restart, and nothing is lost
-// or doubled.
+// "Shown by" 5 of the chart: while cases walk and webhooks come, the password and then
+// the user of Kafka, its CA and a webhook's user and password change in their mounted
+// files, on a real Apache Kafka with TLS, SASL and ACLs. Then the broker starts anew,
+// so that every connection has to log in again. The bridge does not restart, and
+// nothing is lost or doubled.
 func TestRotationOnSecuredKafka(t *testing.T) {
 	counterpart.SkipUnderRace(t)
 	t.Parallel()
-	const prefix, cases, user = "rotate.", 100_000, "bridge" // more cases than there is time for
+	const prefix, cases, user, nextUser = "rotate.", 100_000, "bridge", "bridge-next" // more cases than there is time for
 	k := counterpart.StartSecuredKafka(t)
 	registry := counterpart.StartRegistry(t, nil)
 	sender := &renewedSender{}
@@ -37,24 +37,31 @@ func TestRotationOnSecuredKafka(t *testing.T) {
 
 	hook := w.accounts[0].Webhook
 	sender.client = w.accounts[0].ClientID
-	secret := mount(t, map[string]string{"ca.crt": k.CA(), "password": "canary-kafka-1", "hook": hook.Password})
+	secret := mount(t, map[string]string{
+		"ca.crt": k.CA(), "user": user, "password": "canary-kafka-1", "hook-user": hook.Username, "hook": hook.Password,
+	})
 	k.SetUser(t, user, "canary-kafka-1")
 	for resource, name := range map[kmsg.ACLResourceType]string{
 		kmsg.ACLResourceTypeTopic: prefix, kmsg.ACLResourceTypeGroup: prefix, kmsg.ACLResourceTypeTransactionalId: prefix,
 	} {
-		k.Allow(t, testbed.ACL{User: user, Operation: kmsg.ACLOperationAll, Resource: resource, Name: name, Prefixed: true})
+		for _, who := range []string{user, nextUser} {
+			k.Allow(t, testbed.ACL{User: who, Operation: kmsg.ACLOperationAll, Resource: resource, Name: name, Prefixed: true})
+		}
 	}
 	r := newReplica(t, w, 0)
 	r.args = []string{"run", "--roles", roleWebhook + "," + roleProcess}
 	for i, e := range r.env { // a value and a file are a mistake
-		if strings.HasPrefix(e, "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD=") {
-			r.env[i] = "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD="
+		for _, variable := range []string{"BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME=", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD="} {
+			if strings.HasPrefix(e, variable) {
+				r.env[i] = variable
+			}
 		}
 	}
 	r.env = append(r.env, "BRIDGE_KAFKA_BROKERS="+k.Secured, "BRIDGE_KAFKA_TLS_ENABLED=true",
-		"BRIDGE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "BRIDGE_KAFKA_SASL_USERNAME="+user)
+		"BRIDGE_KAFKA_SASL_MECHANISM=SCRAM-SHA-512")
 	r.env = append(r.env, secret.environ(map[string]string{
-		"BRIDGE_KAFKA_TLS_CA": "ca.crt", "BRIDGE_KAFKA_SASL_PASSWORD": "password", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD": "hook",
+		"BRIDGE_KAFKA_TLS_CA": "ca.crt", "BRIDGE_KAFKA_SASL_USERNAME": "user", "BRIDGE_KAFKA_SASL_PASSWORD": "password",
+		"BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME": "hook-user", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD": "hook",
 	})...)
 	w.replicas = append(w.replicas, r)
 	r.start(t)
@@ -68,14 +75,18 @@ func TestRotationOnSecuredKafka(t *testing.T) {
 	loop := newClosedLoop(t, w, cases, isHooked)
 	more := func() { t.Helper(); loop.await(t, loop.ended()+20) }
 	more()
-	secret.Change(map[string]string{"hook": "canary-hook-2"})
+	secret.Change(map[string]string{"hook-user": "hook-next", "hook": "canary-hook-2"})
 	taken("BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD", 1)
 	more() // the sender does not know yet
-	sender.bring(hook.Username, "canary-hook-2")
+	sender.bring("hook-next", "canary-hook-2")
 
 	k.SetUser(t, user, "canary-kafka-2")
 	secret.Change(map[string]string{"password": "canary-kafka-2"})
 	taken("BRIDGE_KAFKA_SASL_PASSWORD", 1)
+	k.SetUser(t, nextUser, "canary-kafka-3")
+	secret.Change(map[string]string{"user": nextUser, "password": "canary-kafka-3"})
+	taken("BRIDGE_KAFKA_SASL_USERNAME", 1)
+	k.SetUser(t, user, "canary-of-nobody")
 
 	before := k.CA()
 	next, err := testbed.NewAuthority()

@@ -16,7 +16,9 @@ const envPrefix = "BRIDGE_"
 //	desc                        the meaning, for the documentation
 //	oneof                       the values allowed, separated by blanks
 //	need                        what cannot do without it: kafka, registry, records or a role
-//	file                        may be given as <variable>_FILE (every secret may)
+//	file                        may be given as <variable>_FILE (every secret may): pem for
+//	                            certificates, which are not shown, or text
+//	url                         URLs, of which user, password and options are not shown
 //	section                     the heading of a group in the documentation
 type settings struct {
 	Kafka    kafkaSettings    `envPrefix:"KAFKA_" section:"Kafka"`
@@ -53,26 +55,26 @@ type kafkaSettings struct {
 
 type tlsSettings struct {
 	Enabled    bool   `env:"ENABLED" envDefault:"false" desc:"Speak TLS to the brokers."`
-	CA         string `env:"CA" file:"true" desc:"The certificates to trust, PEM. Without it, those of the system."`
-	Cert       string `env:"CERT" file:"true" desc:"The client's certificate, PEM, for brokers that ask for one."`
+	CA         string `env:"CA" file:"pem" desc:"The certificates to trust, PEM. Without it, those of the system."`
+	Cert       string `env:"CERT" file:"pem" desc:"The client's certificate, PEM, for brokers that ask for one."`
 	Key        secret `env:"KEY" desc:"The private key of the client's certificate, PEM."`
 	ServerName string `env:"SERVER_NAME" desc:"The name to expect in the brokers' certificates, where it is not the host's."`
 }
 
 type saslSettings struct {
 	Mechanism string        `env:"MECHANISM" oneof:"PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER AWS_MSK_IAM" desc:"How to log in. Without it, not at all. PLAIN and OAUTHBEARER send password or token as they are: use them with TLS only. AWS_MSK_IAM takes its credentials where AWS's own programs find them: the environment, the role of a service account, a container or an instance; the region is that in the brokers' names, or AWS_REGION."`
-	Username  string        `env:"USERNAME" desc:"The user, for PLAIN and SCRAM."`
+	Username  string        `env:"USERNAME" file:"text" desc:"The user, for PLAIN and SCRAM."`
 	Password  secret        `env:"PASSWORD" desc:"The user's password."`
 	OAuth     oauthSettings `envPrefix:"OAUTH_"`
 }
 
 // oauthSettings are those of OAUTHBEARER.
 type oauthSettings struct {
-	TokenURL     string `env:"TOKEN_URL" desc:"The token endpoint that gives tokens for OAUTHBEARER, by client credentials (RFC 6749, 4.4). A token is kept for four fifths of its life."`
-	ClientID     string `env:"CLIENT_ID" desc:"The client that asks for tokens."`
+	TokenURL     string `env:"TOKEN_URL" url:"true" desc:"The token endpoint that gives tokens for OAUTHBEARER, by client credentials (RFC 6749, 4.4). A token is kept for four fifths of its life."`
+	ClientID     string `env:"CLIENT_ID" file:"text" desc:"The client that asks for tokens."`
 	ClientSecret secret `env:"CLIENT_SECRET" desc:"Its secret, sent by HTTP Basic authentication."`
 	Scope        string `env:"SCOPE" desc:"The scopes to ask for, separated by blanks."`
-	CA           string `env:"CA" file:"true" desc:"The certificates to trust at the token endpoint, PEM. Without it, those of the system."`
+	CA           string `env:"CA" file:"pem" desc:"The certificates to trust at the token endpoint, PEM. Without it, those of the system."`
 	Token        secret `env:"TOKEN" desc:"The token itself, instead of an endpoint: in a file that somebody renews, such as Kubernetes' projected token of a service account."`
 	Extensions   list   `env:"EXTENSIONS" desc:"What the broker wants to know besides (RFC 7628), as name=value, separated by commas; e.g. logicalCluster=lkc-…,identityPoolId=pool-… for Confluent Cloud."`
 }
@@ -87,14 +89,14 @@ type schemaSettings struct {
 }
 
 type registrySettings struct {
-	URL      list   `env:"URL" need:"registry" desc:"A registry with Confluent's API; several addresses of one registry are separated by commas. With it, public events are written in Confluent's wire format; without it, in Avro single-object encoding."`
-	Username string `env:"USERNAME" desc:"The user, where the registry asks for one."`
+	URL      list   `env:"URL" need:"registry" url:"true" desc:"A registry with Confluent's API; several addresses of one registry are separated by commas. With it, public events are written in Confluent's wire format; without it, in Avro single-object encoding."`
+	Username string `env:"USERNAME" file:"text" desc:"The user, where the registry asks for one."`
 	Password secret `env:"PASSWORD" desc:"The user's password."`
-	CA       string `env:"CA" file:"true" desc:"The certificates to trust, PEM. Without it, those of the system."`
+	CA       string `env:"CA" file:"pem" desc:"The certificates to trust, PEM. Without it, those of the system."`
 }
 
 type scrSettings struct {
-	BaseURL string `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
+	BaseURL string `env:"BASE_URL" envDefault:"https://postident.deutschepost.de" url:"true" desc:"The host of the API; the bridge adds /api/scr/v1. The test environment has another host: Deutsche Post names it."`
 	// The answer with everything: what client and class may have of a case.
 	ResultMaxMiB  int           `env:"RESULT_MAX_MIB" envDefault:"128" desc:"The largest answer that is read of a case with its result or its records, in MiB, 1 to 1,024: encrypted, and again decrypted. A PDF of 20 MB and six images of 2 MB make 55 MiB. A larger one is refused: its case is tried again, and the status goes out without its records."`
 	ResultTimeout time.Duration `env:"RESULT_TIMEOUT" envDefault:"2m" desc:"How long reading such an answer may take. Storing its records has a minute more."`
@@ -105,7 +107,7 @@ type webhookSettings struct {
 	AllowedIPs     prefixes `env:"ALLOWED_IPS" envDefault:"165.72.200.13,199.40.127.49,156.137.9.65" desc:"The addresses or networks that may send webhooks, separated by commas. The default are the sender's three of the guide, section 5."`
 	TrustedProxies prefixes `env:"TRUSTED_PROXIES" desc:"The addresses or networks of the proxies in front, separated by commas. Only from them X-Forwarded-For is believed."`
 	// A change at the sender and one in a file are never at the same moment.
-	Grace time.Duration `env:"ROTATION_GRACE" envDefault:"5m" desc:"How long webhooks may still bring the password before, after one of an account changed in its file. Kept in memory: a process that starts knows the new one only. 0 for not at all."`
+	Grace time.Duration `env:"ROTATION_GRACE" envDefault:"5m" desc:"How long webhooks may still bring user and password before, after those of an account changed in their files. Kept in memory: a process that starts knows the new ones only. 0 for not at all."`
 }
 
 type adminSettings struct {
@@ -125,7 +127,7 @@ type publishSettings struct {
 }
 
 type recordsSettings struct {
-	URL    string        `env:"URL" need:"records" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
+	URL    string        `env:"URL" need:"records" url:"true" desc:"Where binary records are kept, of accounts that ask for it: file:///directory, s3://bucket?region=… or azblob://container, each with an optional prefix. docs/records.md has the forms, and where credentials come from."`
 	Wait   time.Duration `env:"WAIT" envDefault:"15m" desc:"How long the status event of a final state waits for its records, from the first look at the case that failed. Then it goes out marked as pending, and an event records-available follows."`
 	AtOnce int           `env:"AT_ONCE" envDefault:"2" desc:"How many cases a process reads with their records at a time. Each takes about three times the size of its answer in memory: plan 150 MB for a case of 40 MB."`
 }
@@ -150,7 +152,7 @@ type accountSettings struct {
 	Number string `env:"-"`
 
 	ClientID        string `env:"CLIENT_ID" need:"webhook poll process" desc:"The clientId, as the API's paths have it: capital letters and digits."`
-	Username        string `env:"USERNAME" need:"poll process" desc:"The API user. Often, not always, it begins with the clientId."`
+	Username        string `env:"USERNAME" file:"text" need:"poll process" desc:"The API user. Often, not always, it begins with the clientId."`
 	Password        secret `env:"PASSWORD" need:"poll process" desc:"The API user's password."`
 	DataPassword    secret `env:"DATA_PASSWORD" desc:"The password that signs the bridge's public key (guide 7.8). Needed by the roles poll and process unless ENCRYPTION is optional."`
 	RegulatoryClass string `env:"REGULATORY_CLASS" oneof:"gwg tkg eidas standard mobility" need:"process" desc:"The account's class (guide 3). It tags the events."`
@@ -164,7 +166,7 @@ type accountSettings struct {
 	AllowRSA15      bool   `env:"ALLOW_RSA15" envDefault:"false" desc:"Accept answers encrypted with RSA1_5, which is open to padding oracles."`
 	WebhookTypes    list   `env:"WEBHOOK_TYPES" desc:"The status types for which Deutsche Post has webhooks switched on, separated by commas: notification, preliminary, final, cancelled. What a sweep sees first of these, and no webhook tells of within 80 minutes, is counted as a missed webhook. Without it none is expected, and none is missed."`
 	Archive         bool   `env:"ARCHIVE" envDefault:"false" desc:"Mark closed cases as archived at the source (guide 7.6) once their events are published, so that lists stay short. Partners cannot."`
-	WebhookUsername string `env:"WEBHOOK_USERNAME" desc:"The user that the sender's webhooks must name. Without user and password, the sender's address is the only check."`
+	WebhookUsername string `env:"WEBHOOK_USERNAME" file:"text" desc:"The user that the sender's webhooks must name. Without user and password, the sender's address is the only check."`
 	WebhookPassword secret `env:"WEBHOOK_PASSWORD" desc:"The password that the sender's webhooks must bring."`
 }
 

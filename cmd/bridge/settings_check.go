@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/url"
 	"regexp"
@@ -55,6 +56,7 @@ func (l *loader) checkTogether(s settings, needs []string) {
 	}
 	l.checkPair(envPrefix+"SCHEMA_REGISTRY_USERNAME", s.Schemas.Registry.Username,
 		envPrefix+"SCHEMA_REGISTRY_PASSWORD", string(s.Schemas.Registry.Password))
+	l.checkBasicUser(envPrefix+"SCHEMA_REGISTRY_USERNAME", s.Schemas.Registry.Username)
 	l.checkRoots(envPrefix+"SCHEMA_REGISTRY_CA", s.Schemas.Registry.CA)
 	l.checkURL(envPrefix+"SCR_BASE_URL", s.SCR.BaseURL)
 	if s.SCR.ResultMaxMiB < 1 || s.SCR.ResultMaxMiB > maxResultMiB {
@@ -135,11 +137,8 @@ func (l *loader) checkAccount(a accountSettings, owner map[string]string, needs 
 			l.wrong(a.variable("WEBHOOK_TYPES"), "%q stands there twice", t)
 		}
 	}
-	for name, user := range map[string]string{"USERNAME": a.Username, "WEBHOOK_USERNAME": a.WebhookUsername} {
-		if strings.Contains(user, ":") {
-			l.wrong(a.variable(name), "has a colon, which HTTP Basic authentication forbids in a user name (RFC 7617)")
-		}
-	}
+	l.checkBasicUser(a.variable("USERNAME"), a.Username)
+	l.checkBasicUser(a.variable("WEBHOOK_USERNAME"), a.WebhookUsername)
 	l.checkPair(a.variable("WEBHOOK_USERNAME"), a.WebhookUsername, a.variable("WEBHOOK_PASSWORD"), string(a.WebhookPassword))
 }
 
@@ -197,6 +196,22 @@ func (l *loader) checkPair(nameA, a, nameB, b string) {
 		l.wrong(nameB, "not set, though %s is", nameA)
 	}
 }
+
+func (l *loader) checkBasicUser(name, user string) {
+	if err := checkBasicUser(user); err != nil {
+		l.wrong(name, "%v", err)
+	}
+}
+
+// checkBasicUser says what is wrong with a user name of HTTP Basic authentication.
+func checkBasicUser(user string) error {
+	if strings.Contains(user, ":") {
+		return errColonInUser
+	}
+	return nil
+}
+
+var errColonInUser = errors.New("has a colon, which HTTP Basic authentication forbids in a user name (RFC 7617)")
 
 // checkURL does not show the value: it may hold a password.
 func (l *loader) checkURL(name, value string) {

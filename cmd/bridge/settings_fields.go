@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +18,8 @@ type field struct {
 	OneOf   string // values allowed, separated by blanks; "" for any
 	Need    string // what needs it, separated by blanks; "" for nothing
 	File    bool   // may be given as <Name>_FILE
+	PEM     bool   // certificates
+	URL     bool   // one URL, or several separated by commas
 	Secret  bool
 	value   reflect.Value
 }
@@ -58,8 +62,8 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-// shown returns the value fit for people: secrets masked, certificates named
-// only.
+// shown returns the value fit for people: secrets masked, those within URLs too, and
+// certificates named only.
 func (f field) shown() string {
 	value := f.text()
 	switch {
@@ -67,11 +71,65 @@ func (f field) shown() string {
 		return ""
 	case f.Secret:
 		return mask
-	case f.File:
+	case f.PEM:
 		return "(PEM)"
+	case f.URL:
+		parts := strings.Split(value, ",")
+		for i, part := range parts {
+			parts[i] = shownURL(part)
+		}
+		return strings.Join(parts, ",")
 	default:
 		return value
 	}
+}
+
+// plainOptions are those of a store's URL that hold no secret.
+var plainOptions = []string{
+	"create_dir", "region", "use_path_style", "accelerate", "ssetype", "storage_account", "domain", "protocol",
+}
+
+// shownURL masks what can be a secret in a URL: user and password, the values of
+// options but those that are known to hold none, and all of what is no URL with a
+// host or a path.
+func shownURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme == "" || u.Opaque != "" || strings.Contains(u.Host+u.Path, "@") {
+		return mask
+	}
+	var b strings.Builder
+	b.WriteString(u.Scheme + "://")
+	if u.User != nil {
+		b.WriteString(mask + "@")
+	}
+	b.WriteString(u.Host + u.EscapedPath())
+	if u.RawQuery != "" {
+		options := strings.Split(u.RawQuery, "&")
+		for i, option := range options {
+			options[i] = shownOption(option)
+		}
+		b.WriteString("?" + strings.Join(options, "&"))
+	}
+	if u.Fragment != "" {
+		b.WriteString("#" + mask)
+	}
+	return b.String()
+}
+
+// shownOption masks the value of a URL's option, unless it can hold no secret.
+func shownOption(option string) string {
+	name, value, hasValue := strings.Cut(option, "=")
+	switch {
+	case !hasValue:
+		return mask
+	case slices.Contains(plainOptions, name):
+		return option
+	case name == "endpoint":
+		if endpoint, err := url.QueryUnescape(value); err == nil {
+			return name + "=" + shownURL(endpoint)
+		}
+	}
+	return name + "=" + mask
 }
 
 // settingFields returns every setting of s in the order of the documentation,
@@ -110,7 +168,9 @@ func fieldsOf(v reflect.Value, prefix, section string) []field {
 			Default: tag.Get("envDefault"),
 			OneOf:   tag.Get("oneof"),
 			Need:    tag.Get("need"),
-			File:    isSecret || tag.Get("file") == "true",
+			File:    isSecret || tag.Get("file") != "",
+			PEM:     tag.Get("file") == "pem",
+			URL:     tag.Get("url") != "",
 			Secret:  isSecret,
 			value:   v.Field(i),
 		})

@@ -180,6 +180,11 @@ func TestEveryMistakeInTheSettingsIsListed(t *testing.T) {
 			want:    []string{"BRIDGE_KAFKA_SASL_MECHANISM: not set, though user or password is"},
 		},
 		{
+			name: "a user of the registry with a colon", needs: everything,
+			environ: complete("BRIDGE_SCHEMA_REGISTRY_USERNAME=a:b", "BRIDGE_SCHEMA_REGISTRY_PASSWORD=canary"),
+			want:    []string{"BRIDGE_SCHEMA_REGISTRY_USERNAME: has a colon, which HTTP Basic authentication forbids in a user name (RFC 7617)"},
+		},
+		{
 			name: "user names with a colon (RFC 7617)", needs: everything,
 			environ: complete("BRIDGE_ACCOUNT_1_USERNAME=a:b"),
 			want:    []string{"BRIDGE_ACCOUNT_1_USERNAME: has a colon, which HTTP Basic authentication forbids in a user name (RFC 7617)"},
@@ -340,12 +345,19 @@ func TestSecretsFromFiles(t *testing.T) {
 	if got := mistakesOf(t, err); !slices.Equal(got, []string{"BRIDGE_ACCOUNT_1_PASSWORD: set twice: also by BRIDGE_ACCOUNT_1_PASSWORD_FILE"}) {
 		t.Errorf("both: %v", got)
 	}
-	// Design 7: every secret, and only a secret or a certificate, has a file.
+	// A user changes with its password, so it may stand beside it. It is no secret.
+	user := file("user", "user-of-file\n")
+	s, _, err = loadSettings(environ("BRIDGE_ACCOUNT_1_USERNAME=", "BRIDGE_ACCOUNT_1_USERNAME_FILE="+user, "BRIDGE_ACCOUNT_1_PASSWORD_FILE="+good), roleProcess)
+	if err != nil || s.Accounts[0].Username != "user-of-file" || s.Files["BRIDGE_ACCOUNT_1_USERNAME"] != user {
+		t.Errorf("user %q, error %v", s.Accounts[0].Username, err)
+	}
+	// Design 7: every secret, certificate and user has a file, and nothing else.
 	for _, f := range settingFields(&settings{Accounts: []accountSettings{{Number: "1"}}}) {
 		secretly := strings.Contains(f.Name, "PASSWORD") || slices.ContainsFunc([]string{"_KEY", "_SECRET", "_TOKEN"}, func(end string) bool {
 			return strings.HasSuffix(f.Name, end)
 		})
-		if secretly != f.Secret || f.Secret && !f.File {
+		filed := secretly || strings.HasSuffix(f.Name, "USERNAME") || strings.HasSuffix(f.Name, "OAUTH_CLIENT_ID") || f.PEM
+		if secretly != f.Secret || filed != f.File {
 			t.Errorf("%s: secret %v, file %v", f.Name, f.Secret, f.File)
 		}
 	}
@@ -420,6 +432,48 @@ func TestSecretsAreMasked(t *testing.T) {
 	} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("%s shows a secret: %s", what, text)
+		}
+	}
+}
+
+// What can be a secret in a URL is not shown, though it is a mistake there.
+func TestURLsAreShownWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"https://registry.example:8081/path":              "https://registry.example:8081/path",
+		"https://user:canary@registry.example":            "https://****@registry.example",
+		"https://canary@registry.example":                 "https://****@registry.example",
+		"https://id.example/token?key=canary&x=canary":    "https://id.example/token?key=****&x=****",
+		"https://id.example/token?canary":                 "https://id.example/token?****",
+		"https://id.example/token#canary":                 "https://id.example/token#****",
+		"s3://bucket/prefix?region=eu-1&secret=canary":    "s3://bucket/prefix?region=eu-1&secret=****",
+		"s3://bucket?endpoint=https://s3.example:9000":    "s3://bucket?endpoint=https://s3.example:9000",
+		"s3://bucket?endpoint=https://u:canary@s3":        "s3://bucket?endpoint=https://****@s3",
+		"s3://bucket?endpoint=https%3A%2F%2Fu:canary%40h": "s3://bucket?endpoint=https://****@h",
+		"file:///var/records?create_dir=true":             "file:///var/records?create_dir=true",
+		"user:canary@host":                                mask,
+		"user/canary@host":                                mask,
+		"https://user/canary@host":                        mask,
+		"https://user:can/ary@host":                       mask,
+		"https://user:%zcanary@host":                      mask,
+		"canary":                                          mask,
+	} {
+		if got := shownURL(raw); got != want {
+			t.Errorf("%s is shown as %s, want %s", raw, got, want)
+		}
+	}
+	environ := complete(
+		"BRIDGE_SCHEMA_REGISTRY_URL=https://one.example,https://u:canary@two.example", "BRIDGE_SCR_BASE_URL=https://u:canary@api.example",
+		"BRIDGE_KAFKA_SASL_MECHANISM=OAUTHBEARER", "BRIDGE_KAFKA_SASL_OAUTH_TOKEN_URL=https://id.example?key=canary",
+		"BRIDGE_RECORDS_URL=s3://bucket?region=eu-1&secret=canary",
+	)
+	for _, args := range [][]string{{"config"}, {"config", "--json"}} {
+		got := runMain(t, environ, args...)
+		if got.code != exitUsage || strings.Contains(got.stdout+got.stderr, "canary") {
+			t.Errorf("%v: %v", args, got)
+		}
+		if !strings.Contains(got.stdout, "https://one.example,https://****@two.example") {
+			t.Errorf("%v hides too much: %s", args, got.stdout)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // Client reads and archives the cases of one account. It is safe for concurrent
 // use and holds nothing that changes but the connections of its transport, the
-// names of unknown fields that its metric shows, its passwords, and whether they were
+// names of unknown fields that its metric shows, its credentials, and whether they were
 // refused.
 type Client struct {
 	http       *http.Client
@@ -24,7 +25,6 @@ type Client struct {
 	access     Access
 	casesURL   string // without a slash at its end
 	suffix     string // after the caseId, and of lists
-	username   string
 	headers    atomic.Pointer[headers]
 	key        *Key
 	encryption Encryption
@@ -57,7 +57,6 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		clientID:   cfg.ClientID,
 		access:     cfg.Access,
 		suffix:     suffix,
-		username:   cfg.Username,
 		key:        cfg.Key,
 		encryption: cfg.Encryption,
 		allowRSA15: cfg.AllowRSA15,
@@ -108,20 +107,26 @@ func (c *Client) GoString() string { return c.String() }
 // stays usable.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// ChangePasswords makes the next requests bring these; an empty data password is one
+// ChangeCredentials makes the next requests bring these; an empty data password is one
 // that the account has none of. Requests under way that are refused with those
 // before are sent once more. A client that sends nothing because its credentials were
 // refused sends the next request as its probe, without waiting any longer.
-func (c *Client) ChangePasswords(password, dataPassword string) error {
-	if password == "" || c.key != nil && dataPassword == "" {
-		return errNoPassword
+func (c *Client) ChangeCredentials(username, password, dataPassword string) error {
+	switch {
+	case username == "" || password == "" || c.key != nil && dataPassword == "":
+		return errNoCredentials
+	case strings.Contains(username, ":"):
+		return errColonInUser
 	}
-	c.headers.Store(newHeaders(c.username, password, c.key, dataPassword))
+	c.headers.Store(newHeaders(username, password, c.key, dataPassword))
 	c.lock.renew(c.now())
 	return nil
 }
 
-var errNoPassword = errors.New("change passwords: one that is needed is missing")
+var (
+	errNoCredentials = errors.New("change credentials: one that is needed is missing")
+	errColonInUser   = errors.New("change credentials: the user name has a colon, which Basic authentication forbids")
+)
 
 // Case reads one case, with all identifications unless the scope is primary
 // (guide 7.4, 9.3). Apart from the context's own error, which it returns when
@@ -219,7 +224,7 @@ func endpoint(access Access, scope Scope) string {
 	return suffix
 }
 
-// headers are those of every request of the account with its passwords, made once.
+// headers are those of every request of the account with its credentials, made once.
 type headers struct {
 	read  http.Header
 	other http.Header

@@ -13,32 +13,34 @@ import (
 	"postident-bridge/internal/scr"
 )
 
-// knowing is a transport that takes one password, and counts the requests with each.
+// knowing is a transport that takes one user with one password, and counts the
+// requests with each.
 type knowing struct {
 	mu    sync.Mutex
-	good  string         // guarded by mu
-	asked map[string]int // guarded by mu: by password
+	good  string         // guarded by mu: user:password
+	asked map[string]int // guarded by mu: by user:password
 	hold  chan struct{}  // not nil: the answer to a request waits for it
 }
 
-func (k *knowing) expect(password string) {
+func (k *knowing) expect(login string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.good = password
+	k.good = login
 }
 
-func (k *knowing) requests(password string) int {
+func (k *knowing) requests(login string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked[password]
+	return k.asked[login]
 }
 
 func (k *knowing) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, password, _ := r.BasicAuth()
+	user, password, _ := r.BasicAuth()
+	login := user + ":" + password
 	k.mu.Lock()
-	k.asked[password]++
+	k.asked[login]++
 	status := http.StatusUnauthorized
-	if password == k.good {
+	if login == k.good {
 		status = http.StatusOK
 	}
 	hold := k.hold
@@ -53,7 +55,8 @@ func knowingClient(t *testing.T, good string) (*knowing, *scr.Client) {
 	t.Helper()
 	api := &knowing{good: good, asked: make(map[string]int)}
 	cfg := testConfig("https://postident.example")
-	cfg.Key, cfg.Encryption, cfg.Transport, cfg.Password = nil, scr.EncryptionOptional, api, "first"
+	cfg.Key, cfg.Encryption, cfg.Transport = nil, scr.EncryptionOptional, api
+	cfg.Username, cfg.Password = "user", "first"
 	return api, newClient(t, cfg)
 }
 
@@ -62,17 +65,17 @@ func knowingClient(t *testing.T, good string) (*knowing, *scr.Client) {
 func TestChangedPasswordsOpenTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		api, client := knowingClient(t, "second")
+		api, client := knowingClient(t, "user-2:second")
 		wantUnauthorised(t, ask(t.Context(), client, 0), scr.UnauthorisedError{Status: 401})
 		elapse(time.Second)
 		wantUnauthorised(t, ask(t.Context(), client, 0), scr.UnauthorisedError{Status: 401, Held: true, RetryAfter: 299 * time.Second})
-		if err := client.ChangePasswords("wrong", ""); err != nil {
+		if err := client.ChangeCredentials("user", "wrong", ""); err != nil {
 			t.Fatal(err)
 		}
 		// One more that is wrong is refused once, and waits again.
 		wantUnauthorised(t, ask(t.Context(), client, 1), scr.UnauthorisedError{Status: 401})
 		wantUnauthorised(t, ask(t.Context(), client, 1), scr.UnauthorisedError{Status: 401, Held: true, RetryAfter: 300 * time.Second})
-		if err := client.ChangePasswords("second", ""); err != nil {
+		if err := client.ChangeCredentials("user-2", "second", ""); err != nil {
 			t.Fatal(err)
 		}
 		for turn := range 2 {
@@ -80,7 +83,7 @@ func TestChangedPasswordsOpenTheLock(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if first, wrong := api.requests("first"), api.requests("wrong"); first != 1 || wrong != 1 {
+		if first, wrong := api.requests("user:first"), api.requests("user:wrong"); first != 1 || wrong != 1 {
 			t.Errorf("%d and %d requests with passwords that are refused", first, wrong)
 		}
 	})
@@ -91,9 +94,9 @@ func TestChangedPasswordsOpenTheLock(t *testing.T) {
 func TestRefusalOfAPasswordThatChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		api, client := knowingClient(t, "first")
+		api, client := knowingClient(t, "user:first")
 		api.hold = make(chan struct{})
-		api.expect("second")
+		api.expect("user-2:second")
 		var wg sync.WaitGroup
 		for turn := range 2 {
 			wg.Go(func() {
@@ -103,12 +106,12 @@ func TestRefusalOfAPasswordThatChangedMeanwhile(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if err := client.ChangePasswords("second", ""); err != nil {
+		if err := client.ChangeCredentials("user-2", "second", ""); err != nil {
 			t.Fatal(err)
 		}
 		close(api.hold)
 		wg.Wait()
-		if first, second := api.requests("first"), api.requests("second"); first != 2 || second != 2 {
+		if first, second := api.requests("user:first"), api.requests("user-2:second"); first != 2 || second != 2 {
 			t.Errorf("%d and %d requests", first, second)
 		}
 	})
@@ -123,19 +126,19 @@ func TestChangedPasswordsOfAnAccountWithAKey(t *testing.T) {
 	}))
 	client := newClient(t, cfg)
 	_, _ = client.Case(t.Context(), sampleID)
-	if err := client.ChangePasswords("new-password", "new-data"); err != nil {
+	if err := client.ChangeCredentials("new-user", "new-password", "new-data"); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = client.Case(t.Context(), sampleID)
 	before, after := <-seen, <-seen
-	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(cfg.Username+":new-password"))
+	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("new-user:new-password"))
 	if after.Get("Authorization") != want || before.Get(scr.HeaderKey) != after.Get(scr.HeaderKey) ||
 		after.Get(scr.HeaderKeyHash) == before.Get(scr.HeaderKeyHash) || after.Get(scr.HeaderKeyHash) == "" {
 		t.Errorf("headers before %v, after %v", before, after)
 	}
-	for _, missing := range [][2]string{{"", "d"}, {"p", ""}} {
-		if err := client.ChangePasswords(missing[0], missing[1]); err == nil {
-			t.Errorf("%q: no error", missing)
+	for _, wrong := range [][3]string{{"", "p", "d"}, {"u", "", "d"}, {"u", "p", ""}, {"canary:u", "p", "d"}} {
+		if err := client.ChangeCredentials(wrong[0], wrong[1], wrong[2]); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: error %v", wrong, err)
 		}
 	}
 }
