@@ -4,10 +4,10 @@ Turns values into variables. A value's path is the variable's name: kafka.tls.se
   text, number, switch, list    into the ConfigMap; not at all if empty
   {pem: …}                      into the ConfigMap
   {file: /path}                 the variable with _FILE behind it, into the ConfigMap
-  {existingSecret: …, key: …}   a mounted file that is named by the variable with _FILE behind it, if the variable may be a
-  {existingConfigMap: …, key: …}  file (password, certificate, key); else a variable from the Secret
+  {existingSecret: …, key: …}   a mounted file that is named by the variable with _FILE behind it, so that what changes in the
+  {existingConfigMap: …, key: …}  Secret reaches the pod
 
-dict: tree, path (its place in the values), prefix, acc, which is filled: config (map), files, env and wrong (lists).
+dict: tree, path (its place in the values), prefix, acc, which is filled: config (map), files and wrong (lists).
 */}}
 {{- define "postident-bridge.walk" -}}
 {{- $acc := .acc -}}
@@ -26,12 +26,7 @@ dict: tree, path (its place in the values), prefix, acc, which is filled: config
     {{- $_ := set $acc.config (printf "%s_FILE" $var) $value.file -}}
   {{- else if or $value.existingSecret $value.existingConfigMap -}}
     {{- $kind := ternary "secret" "configMap" (not (empty $value.existingSecret)) -}}
-    {{- $entry := dict "var" $var "kind" $kind "name" (default $value.existingConfigMap $value.existingSecret) "key" $value.key -}}
-    {{- if regexMatch "(PASSWORD|_CA|_CERT|_KEY|SECRET|TOKEN)$" $var -}}
-      {{- $_ := set $acc "files" (append $acc.files $entry) -}}
-    {{- else -}}
-      {{- $_ := set $acc "env" (append $acc.env $entry) -}}
-    {{- end -}}
+    {{- $_ := set $acc "files" (append $acc.files (dict "var" $var "kind" $kind "name" (default $value.existingConfigMap $value.existingSecret) "key" $value.key)) -}}
   {{- else -}}
     {{- include "postident-bridge.walk" (dict "tree" $value "path" $path "prefix" $var "acc" $acc) -}}
   {{- end -}}
@@ -94,14 +89,14 @@ dict: tree, path (its place in the values), prefix, acc, which is filled: config
 {{- end -}}
 
 {{/*
-What a component needs of the settings: {config: {variable: value}, files: […], env: […], wrong: [mistakes], if any}. Secrets go to the roles that need
+What a component needs of the settings: {config: {variable: value}, files: […], wrong: [mistakes], if any}. Secrets go to the roles that need
 them only, and user names with them: the bridge refuses one without the other.
 
 dict: root; name, of the component; override, of config.kafka.
 */}}
 {{- define "postident-bridge.settings" -}}
 {{- $root := .root -}}
-{{- $acc := dict "config" dict "files" list "env" list "wrong" list -}}
+{{- $acc := dict "config" dict "files" list "wrong" list -}}
 {{- $tree := deepCopy $root.Values.config -}}
 {{- $_ := set $tree "kafka" (include "postident-bridge.kafka" . | fromYaml) -}}
 {{- include "postident-bridge.walk" (dict "tree" $tree "path" "config" "prefix" "BRIDGE" "acc" $acc) -}}
@@ -120,14 +115,12 @@ dict: root; name, of the component; override, of config.kafka.
   {{- $drop = append $drop "^BRIDGE_SCHEMA_REGISTRY_" -}}
 {{- end -}}
 {{- $dropped := join "|" $drop | default "^$" -}}
-{{- $out := dict "config" dict "files" list "env" list -}}
+{{- $out := dict "config" dict "files" list -}}
 {{- range $var, $value := $acc.config -}}
   {{- if not (regexMatch $dropped $var) -}}{{- $_ := set $out.config $var $value -}}{{- end -}}
 {{- end -}}
-{{- range $kind := list "files" "env" -}}
-  {{- range get $acc $kind -}}
-    {{- if not (regexMatch $dropped .var) -}}{{- $_ := set $out $kind (append (get $out $kind) .) -}}{{- end -}}
-  {{- end -}}
+{{- range $acc.files -}}
+  {{- if not (regexMatch $dropped .var) -}}{{- $_ := set $out "files" (append $out.files .) -}}{{- end -}}
 {{- end -}}
 {{- range $var, $value := $root.Values.otel -}}{{- $_ := set $out.config $var (toString $value) -}}{{- end -}}
 {{- with $acc.wrong -}}{{- $_ := set $out "wrong" . -}}{{- end -}}
@@ -139,13 +132,6 @@ dict: root; name, of the component; override, of config.kafka.
 {{- range .settings.files }}
 - name: {{ .var }}_FILE
   value: /run/bridge/{{ .var }}
-{{- end }}
-{{- range .settings.env }}
-- name: {{ .var }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ toYaml .name }}
-      key: {{ toYaml .key }}
 {{- end }}
 {{- with .root.Values.extraEnv }}
 {{ toYaml . }}
