@@ -29,6 +29,17 @@ func scenarios(ci string) []scenario {
 	// It stays after a failure, so that somebody can read its logs.
 	hook := []string{"Job/bridge-postident-bridge-setup"}
 	return []scenario{
+		{"autoscaler", "bridge", []step{
+			{verb: "install", says: "install minimal, 4 webhook pods", args: []string{values("minimal"), "--set=webhook.replicaCount=4"}},
+			{verb: "upgrade", says: "upgrade to an autoscaler: 4 stay", args: []string{values("minimal"), "--set=webhook.autoscaling.enabled=true"}},
+			{verb: "upgrade", says: "upgrade to 5 at least", args: []string{values("minimal"), "--set=webhook.autoscaling.enabled=true,webhook.autoscaling.minReplicas=5"}},
+			{verb: "uninstall", says: "uninstall"},
+		}},
+		{"number", "123", []step{
+			{verb: "install", says: "install as 123", args: []string{values("split")}},
+			{verb: "test", says: "test"},
+			{verb: "uninstall", says: "uninstall"},
+		}},
 		{"minimal", "bridge", []step{
 			{verb: "install", says: "install minimal", args: []string{values("minimal")}},
 			{verb: "upgrade", says: "upgrade to another image, 4 webhook pods", args: []string{values("minimal"), "--set=image.tag=0.1.1,webhook.replicaCount=4"}},
