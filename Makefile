@@ -186,7 +186,8 @@ s3-down: ## Stop it and forget its data.
 chart-test: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Check the Helm chart: lint, unit tests, schemas of Kubernetes, score, refusals, golden renderings.
 	@$(TOOLS)/kubeschemas .cache/kube-schemas $(KUBERNETES)
 	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)"
-	@# The package of a release, which needs Helm too.
+	@# Modules of their own, which ./... does not reach; and the package of a release, which needs Helm too.
+	cd tools/chart && go vet ./... && go test ./...
 	cd tools/image && HELM=$(abspath $(TOOLS))/helm go test -count 1 -run Chart .
 
 .PHONY: chart-golden
@@ -195,8 +196,8 @@ chart-golden: $(CHART_TOOLS:%=$(TOOLS)/%) $(TOOLS)/kube-score ## Write the chart
 	@tools/chart/test $(TOOLS) .cache/kube-schemas "$(KUBERNETES)" --write
 
 .PHONY: chart-e2e
-chart-e2e: $(CLUSTER_TOOLS:%=$(TOOLS)/%) $(HELM) ## Hold the chart against a real Kubernetes API server, from strict validation to uninstall (HELM=program); builds 15 minutes once.
-	cd tools/chart && go vet ./e2e && go test ./e2e && go build -trimpath -o ../../$(TOOLS)/chart-e2e ./e2e
+chart-e2e: $(CLUSTER_TOOLS:%=$(TOOLS)/%) $(HELM) ## Hold the chart against a real Kubernetes API server, from strict validation to uninstall (HELM=path); builds 15 minutes once.
+	cd tools/chart && go build -trimpath -o ../../$(TOOLS)/chart-e2e ./e2e
 	@strimzi=$$(tools/strimzi-crds) && $(TOOLS)/chart-e2e $(TOOLS) $(HELM) deploy/helm "$$strimzi" .cache/chart-e2e
 
 .PHONY: clean

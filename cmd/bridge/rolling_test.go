@@ -95,9 +95,14 @@ func (d *deployment) judgeWebhooks(attempts []scrsim.HookAttempt) {
 			givenUp++
 		}
 	}
-	refused := d.service.Refused()
-	d.t.Logf("%d deliveries: failed %v, given up %d; connections refused: %d", len(attempts), failed, givenUp, refused)
-	if givenUp > 0 || refused > 0 || unanswered > unlucky {
+	// Without an endpoint it is this machine that was too slow to answer a probe.
+	refused, unserved := d.service.Refused()
+	d.t.Logf("%d deliveries: failed %v, given up %d; connections refused: %d, without an endpoint: %d",
+		len(attempts), failed, givenUp, refused, unserved)
+	if givenUp > 0 || refused > 0 || unanswered-unserved > unlucky {
 		d.t.Errorf("%d webhooks were given up, %d deliveries had no answer, %d connections were refused", givenUp, unanswered, refused)
+	}
+	if len(attempts) < 1000 {
+		d.t.Errorf("%d deliveries are no load", len(attempts))
 	}
 }

@@ -76,7 +76,9 @@ func (f field) shown() string {
 	case f.URL:
 		parts := strings.Split(value, ",")
 		for i, part := range parts {
-			parts[i] = shownURL(part)
+			if parts[i] = shownURL(part); parts[i] == mask {
+				return mask // the comma before it may be a password's
+			}
 		}
 		return strings.Join(parts, ",")
 	default:

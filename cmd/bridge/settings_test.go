@@ -476,6 +476,11 @@ func TestURLsAreShownWithoutSecrets(t *testing.T) {
 			t.Errorf("%v hides too much: %s", args, got.stdout)
 		}
 	}
+	// A comma in a password makes two of one URL.
+	got := runMain(t, complete("BRIDGE_SCHEMA_REGISTRY_URL=https://u:13579,canary@one.example"), "config")
+	if strings.Contains(got.stdout+got.stderr, "13579") || strings.Contains(got.stdout+got.stderr, "canary") {
+		t.Errorf("half a password is shown: %v", got)
+	}
 }
 
 func TestConfigShowsWhereValuesComeFrom(t *testing.T) {

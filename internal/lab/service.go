@@ -19,6 +19,7 @@ type Service struct {
 	endpoints []string // guarded by mu: host:port
 	turn      int      // guarded by mu
 	refused   int      // guarded by mu
+	unserved  int      // guarded by mu
 }
 
 // NewService listens on a loopback address, without endpoints yet. The caller
@@ -52,25 +53,27 @@ func (s *Service) Remove(endpoint string) {
 	s.endpoints = slices.DeleteFunc(s.endpoints, func(e string) bool { return e == endpoint })
 }
 
-// Refused is how many connections no endpoint took.
-func (s *Service) Refused() int {
+// Refused is how many connections their endpoint did not take, unserved how many
+// came while there was no endpoint.
+func (s *Service) Refused() (refused, unserved int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refused
+	return s.refused, s.unserved
 }
 
 func (s *Service) dial(ctx context.Context) (net.Conn, error) {
-	var (
-		conn net.Conn
-		err  = errors.New("dial endpoint: there is none")
-	)
-	if endpoint := s.next(); endpoint != "" {
-		conn, err = dialSoon(ctx, endpoint)
+	endpoint := s.next()
+	if endpoint == "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unserved++
+		return nil, errors.New("dial endpoint: there is none")
 	}
+	conn, err := dialSoon(ctx, endpoint)
 	if err != nil {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.refused++
-		s.mu.Unlock()
 	}
 	return conn, err
 }

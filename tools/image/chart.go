@@ -19,7 +19,8 @@ const (
 	chartDir  = "deploy/helm"
 	chartName = "postident-bridge"
 	// renderedFor is the release of Kubernetes for which a package is tried. A Helm
-	// that is built from its module knows only an old one by itself.
+	// that is built from its module knows only an old one by itself; the Makefile's
+	// KUBERNETES are what the chart is held against.
 	renderedFor = "1.37.0"
 )
 

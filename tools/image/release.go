@@ -93,7 +93,8 @@ func writeBinaries(ctx context.Context, src source, dir, version string, out io.
 }
 
 // readyForRelease refuses what cannot be released as version: a version that is
-// none, one without a section in the changelog, and files that are not committed.
+// none, one without a section in the changelog, and files that are not committed, in
+// the chart also those that git ignores.
 func readyForRelease(ctx context.Context, repo, version string) (source, []change, error) {
 	if !releaseVersion.MatchString(version) {
 		return source{}, nil, fmt.Errorf("VERSION is %q, not like 1.2.3 or 1.2.3-rc.1", version)
@@ -112,6 +113,14 @@ func readyForRelease(ctx context.Context, repo, version string) (source, []chang
 	}
 	if src.modified {
 		return source{}, nil, errors.New("files differ from the commit, or are not in it: git status shows which")
+	}
+	// Helm packages what lies there, and knows nothing of what git ignores.
+	ignored, err := output(ctx, repo, nil, "git", "status", "--porcelain", "--ignored", "--", chartDir)
+	if err != nil {
+		return source{}, nil, fmt.Errorf("look for ignored files: %w", err)
+	}
+	if ignored != "" {
+		return source{}, nil, fmt.Errorf("%s has files that git ignores, which would be in the chart: %s", chartDir, strings.TrimPrefix(ignored, "!! "))
 	}
 	return src, changes, nil
 }

@@ -44,6 +44,14 @@ func TestReadyForRelease(t *testing.T) {
 	if _, _, err := readyForRelease(t.Context(), dir, "1.2.3"); err == nil || !strings.Contains(err.Error(), "git status") {
 		t.Errorf("with a file that is not committed: %v", err)
 	}
+	write(t, filepath.Join(dir, ".git", "info", "exclude"), "new\n*.bak\n")
+	if err := os.MkdirAll(filepath.Join(dir, chartDir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, chartDir, "values.bak"), "ignored")
+	if _, _, err := readyForRelease(t.Context(), dir, "1.2.3"); err == nil || !strings.Contains(err.Error(), "would be in the chart") {
+		t.Errorf("with an ignored file in the chart: %v", err)
+	}
 }
 
 func TestReadSource(t *testing.T) {

@@ -187,7 +187,7 @@ func strangers(all []object, expected []string) []string {
 		switch {
 		case len(owners) > 0, slices.Contains(expected, name):
 		case name == "ServiceAccount/default", name == "ConfigMap/kube-root-ca.crt":
-		case o.text("kind") == "Pod" && strings.HasSuffix(name, "-test"): // of helm test, for its logs
+		case o.text("kind") == "Pod" && o.at("metadata", "labels", "app.kubernetes.io/component") == "test": // of helm test, for its logs
 		case o.text("kind") == "Event", o.text("kind") == "Endpoints":
 		case o.text("type") == "helm.sh/release.v1":
 		default:

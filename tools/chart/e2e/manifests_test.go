@@ -78,11 +78,13 @@ func TestStrangersKnowsWhatBelongs(t *testing.T) {
 	owned["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{"kind": "Deployment", "name": "d"}}
 	release := named("Secret", "sh.helm.release.v1.bridge.v1")
 	release["type"] = "helm.sh/release.v1"
+	test := named("Pod", "bridge-test")
+	test["metadata"].(map[string]any)["labels"] = map[string]any{"app.kubernetes.io/component": "test"}
 	all := []object{
 		named("ServiceAccount", "default"), named("ConfigMap", "kube-root-ca.crt"), named("Event", "e"), owned, release,
-		named("Deployment", "d"), named("Secret", "left"), named("Job", "left"),
+		named("Deployment", "d"), named("Secret", "left"), named("Job", "left"), named("Pod", "another-test"), test,
 	}
-	if got, want := strangers(all, []string{"Deployment/d"}), []string{"Job/left", "Secret/left"}; !slices.Equal(got, want) {
+	if got, want := strangers(all, []string{"Deployment/d"}), []string{"Job/left", "Pod/another-test", "Secret/left"}; !slices.Equal(got, want) {
 		t.Errorf("%v for %v", got, want)
 	}
 }

@@ -15,6 +15,8 @@ type nodes struct {
 	c *cluster
 	// failing is the component whose pods end with exit code 1; none if empty.
 	failing atomic.Value
+	// problem is the last error of a round: of interest where a step waits for its pods in vain.
+	problem atomic.Value
 }
 
 type pod struct {
@@ -38,8 +40,9 @@ type container struct {
 // run sets the status of new pods until ctx ends.
 func (n *nodes) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		// An error shows in the release that waits for its pods; the next round tries again.
-		_ = n.round(ctx)
+		if err := n.round(ctx); err != nil && ctx.Err() == nil {
+			n.problem.Store(err.Error()) // the next round tries again
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(200 * time.Millisecond):
@@ -48,9 +51,12 @@ func (n *nodes) run(ctx context.Context) {
 }
 
 func (n *nodes) round(ctx context.Context) error {
-	_, body, err := n.c.call(ctx, http.MethodGet, n.c.server+"/api/v1/pods?fieldSelector=status.phase%3DPending", "", nil)
+	code, body, err := n.c.call(ctx, http.MethodGet, n.c.server+"/api/v1/pods?fieldSelector=status.phase%3DPending", "", nil)
 	if err != nil {
 		return err
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("list pods: %d: %s", code, body)
 	}
 	var list struct {
 		Items []pod `json:"items"`
@@ -69,8 +75,12 @@ func (n *nodes) round(ctx context.Context) error {
 			return fmt.Errorf("write status: %w", err)
 		}
 		url := fmt.Sprintf("%s/api/v1/namespaces/%s/pods/%s/status", n.c.server, p.Metadata.Namespace, p.Metadata.Name)
-		if _, _, err := n.c.call(ctx, http.MethodPatch, url, "application/strategic-merge-patch+json", patch); err != nil {
+		code, body, err := n.c.call(ctx, http.MethodPatch, url, "application/strategic-merge-patch+json", patch)
+		if err != nil {
 			return err
+		}
+		if code != http.StatusOK && code != http.StatusNotFound { // gone meanwhile
+			return fmt.Errorf("set status of pod %s: %d: %s", p.Metadata.Name, code, body)
 		}
 	}
 	return nil

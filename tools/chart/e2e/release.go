@@ -57,6 +57,9 @@ func (c *commands) life(ctx context.Context, n *nodes, s scenario) []outcome {
 		o.objects, o.took, o.err = len(after), time.Since(start), err
 		outcomes = append(outcomes, o)
 		if err != nil {
+			if problem, ok := n.problem.Load().(string); ok {
+				outcomes[len(outcomes)-1].err = fmt.Errorf("%w; the last problem with pods was: %s", err, problem)
+			}
 			break
 		}
 	}
