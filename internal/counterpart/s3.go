@@ -33,26 +33,10 @@ func (s S3) MakeBucket(tb testing.TB, name string) {
 	}
 }
 
-// Pause stops the server's process where it stands (SIGSTOP).
-func (s S3) Pause(tb testing.TB) {
-	tb.Helper()
-	if err := s.S3.Pause(tb.Context()); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 // Resume lets a paused server go on (SIGCONT).
 func (s S3) Resume(tb testing.TB) {
 	tb.Helper()
 	if err := s.S3.Resume(tb.Context()); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// Kill ends the server at once (SIGKILL). What it acknowledged is kept.
-func (s S3) Kill(tb testing.TB) {
-	tb.Helper()
-	if err := s.S3.Kill(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 }
