@@ -360,7 +360,7 @@ var logged = regexp.MustCompile(`\.(?:Warn|Error)Context\([^,"]+, "([^"]+)"|\.Lo
 func TestOperationsPageHasTheLogMessages(t *testing.T) {
 	t.Parallel()
 	inCode := make(map[string]bool)
-	for _, dir := range []string{"../publish", "../ingest", "../cmd/bridge", "../internal/scr", "../internal/rotate"} {
+	for _, dir := range []string{"../publish", "../ingest", "../cmd/bridge", "../internal/scr", "../internal/rotate", "../internal/producer"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/producer"
 	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
@@ -18,7 +19,7 @@ import (
 // cursor that is lost, or older than it could be, only has lists read again. It
 // is safe for concurrent use.
 type Cursors struct {
-	producer *producer
+	producer *producer.Producer
 	kafka    []kgo.Opt // of the clients that read
 	topic    string
 	log      *slog.Logger
@@ -34,7 +35,12 @@ func NewCursors(client *kgo.Client, kafka []kgo.Opt, topic string, logger *slog.
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Cursors{producer: soleProducer(client), kafka: kafka, topic: topic, log: logger}, nil
+	return newCursors(producer.Sole(client), kafka, topic, logger), nil
+}
+
+// newCursors makes the cursors of a producer that goes on as it does.
+func newCursors(p *producer.Producer, kafka []kgo.Opt, topic string, logger *slog.Logger) *Cursors {
+	return &Cursors{producer: p, kafka: kafka, topic: topic, log: logger}
 }
 
 // Write writes a cursor under its key and returns once every in-sync replica has
@@ -79,7 +85,7 @@ func (c *Cursors) All(ctx context.Context) (map[string]schemas.PollCursor, error
 
 // read gives the cursors of some of the partitions.
 func (c *Cursors) read(ctx context.Context, choose func(partitions int) []int32) (map[string]schemas.PollCursor, error) {
-	admin := kadm.NewClient(c.producer.client())
+	admin := kadm.NewClient(c.producer.Client())
 	// Crash point "read cursor": nothing is begun yet.
 	starts, err := admin.ListStartOffsets(ctx, c.topic)
 	if err = errors.Join(err, starts.Error()); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"postident-bridge/internal/producer"
 	"postident-bridge/internal/right"
 	"postident-bridge/schemas"
 )
@@ -25,7 +26,7 @@ type Hint struct {
 // Inbox writes triggers that no webhook brought: of sweeps, backfills and
 // operators. It is safe for concurrent use.
 type Inbox struct {
-	producer *producer
+	producer *producer.Producer
 	topic    string
 }
 
@@ -36,8 +37,11 @@ func NewInbox(client *kgo.Client, topic string) (*Inbox, error) {
 	if err := checkDestination(client, topic); err != nil {
 		return nil, fmt.Errorf("check inbox configuration: %w", err)
 	}
-	return &Inbox{producer: soleProducer(client), topic: topic}, nil
+	return newInbox(producer.Sole(client), topic), nil
 }
+
+// newInbox makes the inbox of a producer that goes on as it does.
+func newInbox(p *producer.Producer, topic string) *Inbox { return &Inbox{producer: p, topic: topic} }
 
 // Put writes the triggers, keyed by caseId and in their order, and returns nil
 // once every in-sync replica has all of them: only then may the caller note that
@@ -90,16 +94,16 @@ func encoded(t schemas.Trigger) ([]byte, error) {
 // noted nothing yet and puts them again.
 // Crash point "note cursor": the triggers are in the inbox, and the lists that
 // they came from are read once more.
-func produceAll(ctx context.Context, p *producer, records ...*kgo.Record) error {
+func produceAll(ctx context.Context, p *producer.Producer, records ...*kgo.Record) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	written, client := make(chan error, 1), p.client()
+	written, client := make(chan error, 1), p.Client()
 	go func() { written <- client.ProduceSync(context.WithoutCancel(ctx), records...).FirstErr() }()
 	select {
 	case err := <-written:
 		if err != nil {
-			p.failed(client, err) //nolint:contextcheck // what looks after the client outlives whoever put
+			p.Failed(client, err) //nolint:contextcheck // what looks after the client outlives whoever put
 		}
 		return right.Missing(err, right.OnTopic(right.Write, records[0].Topic))
 	case <-ctx.Done():

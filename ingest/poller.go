@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric"
 
 	"postident-bridge/internal/membership"
+	"postident-bridge/internal/producer"
 	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
@@ -68,7 +70,8 @@ func defaultPollTimings() pollTimings {
 type Poller struct {
 	cfg      PollerConfig
 	metrics  *pollMetrics
-	sweepers map[string]*sweeper // by clientId; set by NewPoller
+	sweepers map[string]*sweeper               // by clientId; set by NewPoller
+	producer atomic.Pointer[producer.Producer] // nil until Run
 
 	mu        sync.Mutex
 	group     *kgo.Client   // guarded by mu
@@ -154,19 +157,16 @@ func (p *Poller) Run(ctx context.Context) error {
 		return fmt.Errorf("make producer of the poller: %w", err)
 	}
 	defer p.closeBounded(client.Close)
-	inbox, err := NewInbox(client, p.cfg.Inbox)
-	if err != nil {
-		return err
-	}
-	cursors, err := NewCursors(client, p.cfg.Kafka, p.cfg.Cursor, p.cfg.Logger)
-	if err != nil {
-		return err
+	if err := checkProducer(client); err != nil {
+		return fmt.Errorf("check producer of the poller: %w", err)
 	}
 	// Both write by one client, which outlives a refusal: the poller goes on when a right
 	// that it lacked is granted.
-	shared := newProducer(client)
-	defer p.closeBounded(shared.close)
-	inbox.producer, cursors.producer = shared, shared
+	shared := producer.New(client, p.cfg.Inbox, p.cfg.Logger)
+	defer p.closeBounded(shared.Close)
+	p.producer.Store(shared)
+	inbox := newInbox(shared, p.cfg.Inbox)
+	cursors := newCursors(shared, p.cfg.Kafka, p.cfg.Cursor, p.cfg.Logger)
 	for _, s := range p.sweepers {
 		s.inbox, s.cursors = inbox, cursors
 	}
@@ -369,10 +369,16 @@ func (p *Poller) note(problem error) {
 // pollUnreachable is how long Kafka may be silent until the role is not ready.
 const pollUnreachable = 6 * time.Second
 
-// Ready returns nil when the poll role does its work: Kafka is reached, and the
-// group counts this process among its members (design P10). The API, an account
-// and the age of a sweep play no part in it.
+// Ready returns nil when the poll role does its work: Kafka is reached, gives a
+// producer id to who asks for one, and the group counts this process among its
+// members (design P10). The API, an account and the age of a sweep play no part in
+// it.
 func (p *Poller) Ready(context.Context) error {
+	if shared := p.producer.Load(); shared != nil {
+		if err := shared.Refused(); err != nil {
+			return err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

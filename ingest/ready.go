@@ -108,8 +108,8 @@ func (h *health) verdict(now time.Time) (settled bool, err error) {
 //
 // It does not depend on the API, on an account or on the schema registry.
 func (w *Webhook) Ready(ctx context.Context) error {
-	if err := w.producer.refused(); err != nil {
-		return right.Missing(err, right.OnTopic(right.Write, w.topic))
+	if err := w.producer.Refused(); err != nil {
+		return err
 	}
 	if settled, err := w.health.verdict(time.Now()); settled {
 		return err
@@ -170,7 +170,7 @@ func (w *Webhook) probe(ctx context.Context) error {
 	req.AllowAutoTopicCreation = false
 	req.IncludeTopicAuthorizedOperations = true
 	// Crash point "probe": whoever asks learns that we are not ready, or nothing.
-	resp, err := req.RequestWith(ctx, w.producer.client())
+	resp, err := req.RequestWith(ctx, w.producer.Client())
 	if err != nil {
 		return fmt.Errorf("ask kafka about the inbox: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"postident-bridge/internal/scr"
 )
 
 // refuseIDs has the broker refuse producer ids for as long as the switch is on.
@@ -71,6 +73,31 @@ func TestP10WebhookOutlivesARefusedProducerID(t *testing.T) {
 			})
 		})
 	}
+}
+
+// P10: the poll role says why nothing can be written, and goes on once Kafka gives
+// producer ids.
+func TestP10PollerSaysThatItIsRefusedAProducerID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newPollRig(t)
+		refused := r.rig.refuseIDs(kerr.ClusterAuthorizationFailed.Code)
+		l := &lists{}
+		l.set("OPEN", scr.CaseInProgress, scr.StatusStarted, time.Now().Add(-time.Hour), time.Now())
+		p, stop := r.start(map[string]*lists{"ACME": l})
+		eventually(t, time.Minute, "it says why it is not ready", func() bool {
+			err := p.Ready(t.Context())
+			return err != nil && strings.Contains(err.Error(), "needs Write on topic "+inboxTopic)
+		})
+		<-time.After(time.Minute) // of the bubble
+		if err := p.Ready(t.Context()); err == nil {
+			t.Error("ready, and can write nothing")
+		}
+		refused.Store(false)
+		eventually(t, 3*time.Second, "it is ready", func() bool { return p.Ready(t.Context()) == nil })
+		eventually(t, 10*time.Minute, "it writes", func() bool { return len(r.written()) == 1 })
+		stop()
+	})
 }
 
 // An error of a record says nothing about the client.

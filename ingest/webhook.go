@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
+	"postident-bridge/internal/producer"
 	"postident-bridge/internal/right"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
@@ -82,7 +83,7 @@ type WebhookConfig struct {
 // It is mounted at the root of its server and answers every path itself, so
 // that each refusal has the same body and is counted.
 type Webhook struct {
-	producer   *producer
+	producer   *producer.Producer
 	topic      string
 	accounts   map[string]*account
 	addresses  addressCheck
@@ -114,7 +115,7 @@ var clientIDPattern = regexp.MustCompile(`^[A-Z0-9]{1,32}$`)
 // starts nothing.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	w := &Webhook{
-		producer:   newProducer(cfg.Client),
+		producer:   producer.New(cfg.Client, cfg.Topic, cfg.Logger),
 		topic:      cfg.Topic,
 		ackTimeout: cfg.AckTimeout,
 		grace:      cfg.PasswordGrace,
@@ -166,8 +167,8 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 }
 
 // Close ends what looks after the client of the configuration, and closes what took
-// its place. No request may come any more.
-func (w *Webhook) Close() { w.producer.close() }
+// its place. A request that comes later may be answered 503.
+func (w *Webhook) Close() { w.producer.Close() }
 
 func newAccounts(in []WebhookAccount) (map[string]*account, error) {
 	var errs []error
@@ -408,11 +409,11 @@ func (w *Webhook) produce(caseID string, value []byte, ended chan<- error) *prod
 	// Crash point "id": the same; the idempotent producer has no id yet.
 	// Crash point "write": nothing is written, or the trigger is. Written late,
 	// after a 503 or by a zombie, it is one look more.
-	client := w.producer.client()
+	client := w.producer.Client()
 	client.TryProduce(context.Background(), &p.record, func(_ *kgo.Record, err error) {
 		now := time.Now()
 		if err != nil {
-			w.producer.failed(client, err)
+			w.producer.Failed(client, err)
 		}
 		err = right.Missing(err, right.OnTopic(right.Write, w.topic))
 		w.health.finished(p, now, err)

@@ -151,12 +151,14 @@ func (p *Publisher) fetchFrom(ctx context.Context, topic, topicID string, partit
 
 // sendOn produces a trigger that someone put into the wrong partition to the
 // right one. It is no part of a transaction: one dead worker would block
-// another's inbox.
+// another's inbox. Its producer outlives a refusal of its id.
 func (p *Publisher) sendOn(ctx context.Context, rec *kgo.Record) error {
 	// Crash point "send on": the position waits for the acknowledgement; the
 	// trigger may stand in its partition twice, which is harmless.
 	on := &kgo.Record{Topic: p.cfg.Topics.Inbox, Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
-	if err := p.shared.ProduceSync(ctx, on).FirstErr(); err != nil {
+	client := p.onward.Client()
+	if err := client.ProduceSync(ctx, on).FirstErr(); err != nil {
+		p.onward.Failed(client, err) //nolint:contextcheck // what looks after the client outlives whoever sent
 		return fmt.Errorf("send trigger on: %w", right.Missing(err, right.OnTopic(right.Write, on.Topic)))
 	}
 	return nil

@@ -177,7 +177,7 @@ func (p *Publisher) leaveGroup(ctx context.Context) {
 			p.cfg.Logger.InfoContext(ctx, "leave group", "error", err)
 		}
 	}
-	p.closeBounded(p.groupClient())
+	p.closeBounded(p.groupClient().CloseAllowingRebalance)
 }
 
 // leaveAsInstance gives up a static membership: the client does not, so that a

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"postident-bridge/internal/claim"
+	"postident-bridge/internal/producer"
 	"postident-bridge/internal/scr"
 	"postident-bridge/schemas"
 )
@@ -229,10 +230,11 @@ type Publisher struct {
 	leaders  leaders
 	bell     bell
 	follower follower
-	uploads  chan struct{} // one for each read with records under way
-	shared   *kgo.Client   // set once in Run before any owner starts; see lookup.go
-	count    int32         // partitions of the inbox; set once in Run
-	stateID  string        // of the topic case-state; set once in Run
+	uploads  chan struct{}      // one for each read with records under way
+	shared   *kgo.Client        // set once in Run before any owner starts; see lookup.go
+	onward   *producer.Producer // of shared, to send triggers on; likewise
+	count    int32              // partitions of the inbox; set once in Run
+	stateID  string             // of the topic case-state; set once in Run
 
 	mu      sync.Mutex
 	group   *kgo.Client      // guarded by mu
@@ -299,8 +301,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open shared client: %w", err)
 	}
-	defer p.closeBounded(shared)
-	p.shared = shared
+	defer p.closeBounded(shared.CloseAllowingRebalance)
+	p.shared, p.onward = shared, producer.New(shared, p.cfg.Topics.Inbox, p.cfg.Logger)
+	defer p.closeBounded(p.onward.Close)
 	seen, err := p.awaitTopics(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -339,17 +342,17 @@ func (p *Publisher) base() []kgo.Opt {
 	return append([]kgo.Opt(nil), p.cfg.Kafka...)
 }
 
-// closeBounded closes a client without waiting for a broker that does not
-// answer: Close then ends in its own time, and what it does is harmless, because
-// the client produces nothing any more.
+// closeBounded closes something of clients without waiting for a broker that does
+// not answer: closing then ends in its own time, and what it does is harmless,
+// because the client produces nothing any more.
 //
 // Crash point "close": what was committed is committed, and all else the next
 // opening aborts.
-func (p *Publisher) closeBounded(cl *kgo.Client) {
+func (p *Publisher) closeBounded(closing func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		cl.CloseAllowingRebalance()
+		closing()
 	}()
 	timer := time.NewTimer(p.cfg.timings.closeTimeout)
 	defer timer.Stop()

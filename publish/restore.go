@@ -76,7 +76,7 @@ func (w *worker) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open producer: %w", right.Missing(err, w.transacts()))
 	}
-	w.producer = producer{id: id, epoch: epoch}
+	w.producer = producerID{id: id, epoch: epoch}
 	return nil
 }
 

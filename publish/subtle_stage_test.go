@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"postident-bridge/internal/counterpart"
+	"postident-bridge/internal/producer"
 )
 
 // newKafkaStage is a stage on Apache Kafka, the broker that the tests share.
@@ -68,6 +69,8 @@ func (s *stage) worker(cfg Config, partition int32) (ended <-chan error, stop fu
 	ctx, cancel := context.WithCancelCause(context.Background())
 	p.stop = func() {}
 	p.shared = s.newClient(append(p.base(), sharedOpts()...)...)
+	p.onward = producer.New(p.shared, p.cfg.Topics.Inbox, p.cfg.Logger)
+	s.t.Cleanup(p.onward.Close)
 	seen, err := p.awaitTopics(ctx)
 	if err != nil {
 		s.t.Fatal(err)

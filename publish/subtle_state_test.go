@@ -1,10 +1,12 @@
 package publish
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -170,6 +172,53 @@ func TestMisplacedTriggerOutlivesItsFinder(t *testing.T) {
 	refused.Store(-1 << 40)
 	s.run(s.config())
 	if events := s.events(3); len(events[id]) != 1 {
+		t.Errorf("events %v", events)
+	}
+}
+
+// Kafka may refuse the id of the producer that sends on, for good as its client has
+// it. The triggers go on once it gives one, and nothing needs a restart.
+func TestMisplacedTriggerOutlivesARefusedProducerID(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const right, wrong = 0, 1
+	cases := inPartition(right, 2)
+	plant := func(id string) *kgo.Record {
+		s.source.show(id, 1)
+		value, err := schemas.EncodeTrigger(schemas.Trigger{ClientID: testClient, CaseID: id, Source: schemas.SourceWebhook, ReceivedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.byHand(&kgo.Record{Topic: s.topics.Inbox, Partition: wrong, Key: []byte(id), Value: value})
+	}
+	trigger := plant(cases[0])
+	s.move(1, inPartition(wrong, 2)...) // behind it
+	var given atomic.Bool
+	s.cluster.ControlKey(kmsg.InitProducerID.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		init, ok := req.(*kmsg.InitProducerIDRequest)
+		if !ok || init.TransactionalID != nil || given.Load() {
+			return nil, nil, false
+		}
+		resp := kmsg.NewPtrInitProducerIDResponse()
+		resp.Version, resp.ErrorCode = req.GetVersion(), kerr.ClusterAuthorizationFailed.Code
+		return resp, nil, true
+	})
+	p, _ := s.run(s.config())
+	s.events(2) // the others go on
+	s.until("the producer is refused its id", func() bool { return p.onward.Refused() != nil })
+	if why := p.onward.Refused().Error(); !strings.Contains(why, "needs Write on topic "+s.topics.Inbox) {
+		t.Errorf("refused: %s", why)
+	}
+	if at := s.position(wrong); at > trigger.Offset {
+		t.Errorf("the position %d has passed the trigger at %d, which is nowhere else", at, trigger.Offset)
+	}
+	given.Store(true)
+	if events := s.events(3); len(events[cases[0]]) != 1 {
+		t.Errorf("events %v", events)
+	}
+	plant(cases[1])
+	if events := s.events(4); len(events[cases[1]]) != 1 {
 		t.Errorf("events %v", events)
 	}
 }

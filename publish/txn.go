@@ -12,8 +12,8 @@ import (
 	"postident-bridge/internal/right"
 )
 
-// producer is the identity that fences: the epoch alone decides who may write.
-type producer struct {
+// producerID is the identity that fences: the epoch alone decides who may write.
+type producerID struct {
 	id    int64
 	epoch int16
 }
@@ -83,7 +83,7 @@ func (w *worker) transact(ctx context.Context, records []*kgo.Record) error {
 	if err != nil {
 		return fmt.Errorf("read producer epoch: %w", right.Missing(err, w.transacts()))
 	}
-	w.producer = producer{id: id, epoch: epoch}
+	w.producer = producerID{id: id, epoch: epoch}
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (w *worker) holds(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read producer epoch: %w", right.Missing(err, w.transacts()))
 	}
-	if now := (producer{id: id, epoch: epoch}); now != w.producer {
+	if now := (producerID{id: id, epoch: epoch}); now != w.producer {
 		return fmt.Errorf("%w: producer is %d/%d, was %d/%d", errFenced, now.id, now.epoch, w.producer.id, w.producer.epoch)
 	}
 	return nil

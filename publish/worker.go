@@ -39,8 +39,8 @@ type worker struct {
 	partition int32
 	log       *slog.Logger
 	client    *kgo.Client
-	opening   string   // unique to this opening, the value of its barrier
-	producer  producer // as of the last transaction
+	opening   string     // unique to this opening, the value of its barrier
+	producer  producerID // as of the last transaction
 	inboxID   string
 	stateID   string
 	restored  *schemas.Position // nil when case-state has none
@@ -79,7 +79,7 @@ func (p *Publisher) runWorker(ctx context.Context, o *owner, hold *suspects) err
 	if err != nil {
 		return fmt.Errorf("open worker client: %w", err)
 	}
-	defer p.closeBounded(client)
+	defer p.closeBounded(client.CloseAllowingRebalance)
 	w := &worker{
 		p: p, owner: o, partition: o.partition, log: p.cfg.Logger.With(slog.Int("partition", int(o.partition))),
 		client: client, opening: newOpeningID(), table: newTable(belongsTo(o.partition, p.count)), position: -1,
