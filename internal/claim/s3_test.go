@@ -80,7 +80,7 @@ func TestS3ServerDiesInAnUpload(t *testing.T) {
 		if opened++; opened != 2 {
 			return bytes.NewReader(content)
 		}
-		kill := readerFunc(func([]byte) (int, error) { return 0, server.S3.Kill(t.Context()) })
+		kill := readerFunc(func([]byte) (int, error) { return 0, server.Kill(t.Context()) })
 		return io.MultiReader(bytes.NewReader(content[:10<<20]), once(kill), bytes.NewReader(content[10<<20:]))
 	}
 	_, err := s.Put(t.Context(), o)
@@ -127,7 +127,7 @@ func TestS3ServerFallsSilentInAnUpload(t *testing.T) {
 			return bytes.NewReader(content)
 		}
 		pause := readerFunc(func([]byte) (int, error) {
-			if err := server.S3.Pause(t.Context()); err != nil {
+			if err := server.Pause(t.Context()); err != nil {
 				return 0, err
 			}
 			time.AfterFunc(500*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
