@@ -57,22 +57,19 @@ func (w *Webhook) ChangeCredentials(clientID, username, password string) error {
 }
 
 // admits compares the request's credentials with the account's at a time, in one
-// that tells neither content nor length. It counts those that are taken only for the
+// that tells neither content nor length. Outdated are those that it takes only for the
 // grace period.
-func (a *account) admits(r *http.Request, at time.Time) bool {
+func (a *account) admits(r *http.Request, at time.Time) (ok, outdated bool) {
 	c := a.credentials.Load()
 	if c == nil {
-		return true
+		return true, false
 	}
 	header := sha256.Sum256([]byte(r.Header.Get("Authorization")))
 	if c.now.match(r, header) {
-		return true
+		return true, false
 	}
-	if !at.Before(c.until) || !c.before.match(r, header) {
-		return false
-	}
-	a.outdated.Add(1)
-	return true
+	outdated = at.Before(c.until) && c.before.match(r, header)
+	return outdated, outdated
 }
 
 // match compares what a request brings; header is the digest of its Authorization.

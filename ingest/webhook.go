@@ -248,8 +248,11 @@ func (w *Webhook) serve(ctx context.Context, rw http.ResponseWriter, r *http.Req
 	if addr, ok := w.addresses.client(r.RemoteAddr, r.Header.Values("X-Forwarded-For")); !ok || !w.addresses.allows(addr) {
 		return refusedAddress, acc
 	}
-	if !acc.admits(r, w.now()) {
+	switch ok, outdated := acc.admits(r, w.now()); {
+	case !ok:
 		return refusedCredentials, acc
+	case outdated:
+		acc.outdated.Add(1)
 	}
 	hook, result := readHook(rw, r)
 	if result != accepted {
