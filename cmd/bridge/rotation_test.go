@@ -36,8 +36,6 @@ func reloads(t *testing.T, bridge *program, variable, result string, n int) {
 // 200, and no login is refused.
 func TestRotationUnderLoad(t *testing.T) {
 	t.Parallel()
-	const kafkaUser, kafkaPassword = "BRIDGE_KAFKA_SASL_USERNAME", "BRIDGE_KAFKA_SASL_PASSWORD"
-	const hookUser, hookPassword = "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD"
 	oldServer, newServer, oldClient, newClient := newAuthority(t), newAuthority(t), newAuthority(t), newAuthority(t)
 	broker := startGuarded(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "bridge", "canary-kafka-1"))
 	broker.present(oldServer, oldClient)
@@ -62,72 +60,12 @@ func TestRotationUnderLoad(t *testing.T) {
 	})
 	load := sendHooks(t, bridge, "SIMGWG01", "hook", "canary-hook-1")
 	load.more(t, 100)
-	afterCut := func() {
-		t.Helper()
-		if broker.cut() == 0 {
-			t.Error("no connection was cut")
-		}
-		load.more(t, 200)
-	}
-	afterCut()
-
-	old := func() string {
-		_, metrics := httpGet(t, "http://"+bridge.where.Admin+"/metrics")
-		_, rest, _ := strings.Cut(metrics, "\npostident_webhook_old_credentials_total{client_id=\"SIMGWG01\"} ")
-		count, _, _ := strings.Cut(rest, "\n")
-		return count
-	}
-	if n := old(); n != "0" {
-		t.Errorf("webhooks with credentials before: %q", n)
-	}
-	secret.Change(map[string]string{"hook-user": "hook-2", "hook": "canary-hook-2"})
-	reloads(t, bridge, hookUser, "taken", 1)
-	reloads(t, bridge, hookPassword, "taken", 1)
-	load.more(t, 100) // the sender does not know yet
-	load.bring("hook-2", "canary-hook-2")
-	load.more(t, 100)
-	if n := old(); n == "0" || n == "" {
-		t.Errorf("webhooks with credentials before: %q", n)
-	}
-
-	setUser(t, environ, "bridge", "canary-kafka-2")
-	secret.Change(map[string]string{"password": "canary-kafka-2\n"})
-	reloads(t, bridge, kafkaPassword, "taken", 1)
-	afterCut()
-	// Another user, beside the one before: whatever logs in while they are exchanged is
-	// refused if it has half of each.
-	refused := func() int { return strings.Count(string(bridge.stderr.bytes()), "unable to initialize sasl") }
-	before := refused()
-	setUser(t, environ, "bridge-2", "canary-kafka-3")
-	secret.Change(map[string]string{"user": "bridge-2\n", "password": "canary-kafka-3\n"})
-	for range 5 {
-		afterCut()
-	}
-	reloads(t, bridge, kafkaUser, "taken", 1)
-	reloads(t, bridge, kafkaPassword, "taken", 2)
-	setUser(t, environ, "bridge", "canary-of-nobody")
-	afterCut()
-	if n := refused() - before; n > 0 {
-		t.Errorf("%d logins were refused while the user changed:\n%s", n, bridge.stderr.bytes())
-	}
-
-	secret.Change(map[string]string{"ca.crt": "canary: no certificate"})
-	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "refused", 1)
-	secret.Change(map[string]string{"ca.crt": oldServer.CA + newServer.CA})
-	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 1)
-	broker.present(newServer, oldClient)
-	afterCut()
-	secret.Change(map[string]string{"ca.crt": newServer.CA})
-	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 2)
-	afterCut()
-
-	cert, key = newClient.issue("bridge")
-	secret.Change(map[string]string{"tls.crt": cert})
-	reloads(t, bridge, "BRIDGE_KAFKA_TLS_CERT", "refused", 1)
-	secret.Change(map[string]string{"tls.key": key})
-	reloads(t, bridge, "BRIDGE_KAFKA_TLS_KEY", "taken", 1)
-	broker.present(newServer, newClient)
-	afterCut()
+	r := &rotation{bridge: bridge, broker: broker, secret: secret, environ: environ, load: load}
+	r.afterCut(t)
+	r.changeWebhookUser(t)
+	r.changeKafkaUser(t)
+	r.changeAuthorities(t, oldServer, newServer, oldClient)
+	r.changeCertificate(t, newServer, newClient)
 
 	if bad := load.end(); len(bad) > 0 {
 		t.Errorf("of %d webhooks, not answered 200: %v", load.sent.Load(), bad)
@@ -145,6 +83,105 @@ func TestRotationUnderLoad(t *testing.T) {
 			t.Errorf("%q is not in the log:\n%s", want, logs)
 		}
 	}
+}
+
+// The variables of users and passwords that rotation changes.
+const (
+	kafkaUser, kafkaPassword = "BRIDGE_KAFKA_SASL_USERNAME", "BRIDGE_KAFKA_SASL_PASSWORD"
+	hookUser, hookPassword   = "BRIDGE_ACCOUNT_1_WEBHOOK_USERNAME", "BRIDGE_ACCOUNT_1_WEBHOOK_PASSWORD"
+)
+
+// rotation is a bridge under load, with all that is changed under it.
+type rotation struct {
+	bridge  *program
+	broker  *guarded
+	secret  mounted
+	environ []string
+	load    *hooksUnderWay
+}
+
+// afterCut cuts all connections to the broker, and waits until webhooks come through
+// over new ones.
+func (r *rotation) afterCut(t *testing.T) {
+	t.Helper()
+	if r.broker.cut() == 0 {
+		t.Error("no connection was cut")
+	}
+	r.load.more(t, 200)
+}
+
+// changeWebhookUser changes the user and password of webhooks, before the sender does.
+func (r *rotation) changeWebhookUser(t *testing.T) {
+	t.Helper()
+	old := func() string {
+		_, metrics := httpGet(t, "http://"+r.bridge.where.Admin+"/metrics")
+		_, rest, _ := strings.Cut(metrics, "\npostident_webhook_old_credentials_total{client_id=\"SIMGWG01\"} ")
+		count, _, _ := strings.Cut(rest, "\n")
+		return count
+	}
+	if n := old(); n != "0" {
+		t.Errorf("webhooks with credentials before: %q", n)
+	}
+	r.secret.Change(map[string]string{"hook-user": "hook-2", "hook": "canary-hook-2"})
+	reloads(t, r.bridge, hookUser, "taken", 1)
+	reloads(t, r.bridge, hookPassword, "taken", 1)
+	r.load.more(t, 100) // the sender does not know yet
+	r.load.bring("hook-2", "canary-hook-2")
+	r.load.more(t, 100)
+	if n := old(); n == "0" || n == "" {
+		t.Errorf("webhooks with credentials before: %q", n)
+	}
+}
+
+// changeKafkaUser changes the password of Kafka's user, then the user too.
+func (r *rotation) changeKafkaUser(t *testing.T) {
+	t.Helper()
+	setUser(t, r.environ, "bridge", "canary-kafka-2")
+	r.secret.Change(map[string]string{"password": "canary-kafka-2\n"})
+	reloads(t, r.bridge, kafkaPassword, "taken", 1)
+	r.afterCut(t)
+	// Another user, beside the one before: whatever logs in while they are exchanged is
+	// refused if it has half of each.
+	refused := func() int { return strings.Count(string(r.bridge.stderr.bytes()), "unable to initialize sasl") }
+	before := refused()
+	setUser(t, r.environ, "bridge-2", "canary-kafka-3")
+	r.secret.Change(map[string]string{"user": "bridge-2\n", "password": "canary-kafka-3\n"})
+	for range 5 {
+		r.afterCut(t)
+	}
+	reloads(t, r.bridge, kafkaUser, "taken", 1)
+	reloads(t, r.bridge, kafkaPassword, "taken", 2)
+	setUser(t, r.environ, "bridge", "canary-of-nobody")
+	r.afterCut(t)
+	if n := refused() - before; n > 0 {
+		t.Errorf("%d logins were refused while the user changed:\n%s", n, r.bridge.stderr.bytes())
+	}
+}
+
+// changeAuthorities brings in the brokers' new CA, and takes the old one out.
+func (r *rotation) changeAuthorities(t *testing.T, oldServer, newServer, oldClient authority) {
+	t.Helper()
+	r.secret.Change(map[string]string{"ca.crt": "canary: no certificate"})
+	reloads(t, r.bridge, "BRIDGE_KAFKA_TLS_CA", "refused", 1)
+	r.secret.Change(map[string]string{"ca.crt": oldServer.CA + newServer.CA})
+	reloads(t, r.bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 1)
+	r.broker.present(newServer, oldClient)
+	r.afterCut(t)
+	r.secret.Change(map[string]string{"ca.crt": newServer.CA})
+	reloads(t, r.bridge, "BRIDGE_KAFKA_TLS_CA", "taken", 2)
+	r.afterCut(t)
+}
+
+// changeCertificate changes the certificate of the client, its half at first.
+func (r *rotation) changeCertificate(t *testing.T, newServer, newClient authority) {
+	t.Helper()
+	cert, key := newClient.issue("bridge")
+	r.secret.Change(map[string]string{"tls.crt": cert})
+	reloads(t, r.bridge, "BRIDGE_KAFKA_TLS_CERT", "refused", 1)
+	r.secret.Change(map[string]string{"tls.key": key})
+	reloads(t, r.bridge, "BRIDGE_KAFKA_TLS_KEY", "taken", 1)
+	r.broker.present(newServer, newClient)
+	r.afterCut(t)
 }
 
 // setUser makes a user of the broker with a password, or changes it, by a login with
