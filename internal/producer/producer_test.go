@@ -101,6 +101,7 @@ func TestAnotherClientTakesThePlaceOfARefusedOne(t *testing.T) {
 		}
 		b.refuses.Store(false)
 		<-time.After(2 * identifyEvery)
+		synctest.Wait() // for the last word in the log as well
 		if err := errors.Join(p.Refused(), b.produce(p)); err != nil {
 			t.Error(err)
 		}
