@@ -155,15 +155,11 @@ func newInternalCodec[T any](record, release string, holds func(*T) bool) (*code
 	if err != nil {
 		return nil, fmt.Errorf("read schema %s: %w", path, err)
 	}
-	enc, err := newEncoder(record, text)
-	if err != nil {
-		return nil, err
-	}
 	parsed, err := avro.Parse(string(text))
 	if err != nil {
 		return nil, fmt.Errorf("parse schema %s: %w", path, err)
 	}
-	c.previous = &previousSchema[T]{encoder: enc, header: headerOf(parsed), holds: holds}
+	c.previous = &previousSchema[T]{encoder: newEncoder(record, parsed), header: headerOf(parsed), holds: holds}
 	return c, nil
 }
 
@@ -172,17 +168,13 @@ func newCodec[T any](record string) (*codec[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schema %s: %w", record, err)
 	}
-	enc, err := newEncoder(record, text)
-	if err != nil {
-		return nil, err
-	}
 	reader, err := avro.Parse(string(text))
 	if err != nil {
 		return nil, fmt.Errorf("parse schema %s: %w", record, err)
 	}
 	c := &codec[T]{
 		record:  record,
-		encoder: enc,
+		encoder: newEncoder(record, reader),
 		header:  headerOf(reader),
 		reader:  reader,
 		writers: map[header]*avro.Schema{headerOf(reader): reader},

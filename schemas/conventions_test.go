@@ -25,8 +25,7 @@ func TestSchemasFollowTheConventions(t *testing.T) {
 // breaches lists what a schema does that ours do not: a name without doc or in
 // a foreign namespace, an enum without the default unknown, a nullable field
 // that is not ["null", X] with default null, a union of anything else, a map
-// (its bytes have no order), and types that hamba narrows silently (int) or
-// that we have no use for.
+// (its bytes have no order), and types that we have no use for.
 func breaches(n *avro.SchemaNode, path string) []string {
 	var all []string
 	breach := func(format string, args ...any) {

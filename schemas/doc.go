@@ -1,13 +1,5 @@
 // Package schemas owns every byte on a topic and the compatibility rule.
 //
-// # Libraries
-//
-// github.com/hamba/avro/v2 encodes, and does nothing else: its decoder has
-// open advisories and its canonical form keeps logicalType, so that its
-// fingerprints differ from Apache Java's. It is imported by encode.go alone.
-// github.com/twmb/avro does the rest: decoding with schema resolution,
-// fingerprints (equal to Java's), compatibility.
-//
 // # Framing
 //
 // Internal topics hold Avro single-object encoding (0xC3 0x01, the writer
