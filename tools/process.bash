@@ -94,10 +94,22 @@ alive() {
   [[ $args == *"$1/"* ]]
 }
 
-# signal NAME DIR
+# stopped PID: every thread of it. The one that takes the signal stops the others, and on a busy machine they go on until it runs.
+stopped() {
+  if [ -d /proc/self/task ]; then
+    [ -z "$(cat "/proc/$1"/task/*/status 2>/dev/null | grep '^State:' | grep -v 'T (stopped)')" ]
+  else
+    [[ $(ps -o state= -p "$1") == T* ]]
+  fi
+}
+
+# signal NAME DIR. After a STOP it returns once the process has stopped.
 signal() {
+  local pid
   alive "$2" || fail "no process runs in $2"
-  kill "-$1" "$(cat "$2/pid")"
+  pid=$(cat "$2/pid")
+  kill "-$1" "$pid"
+  [ "$1" != STOP ] || while alive "$2" && ! stopped "$pid"; do sleep 0.01; done
 }
 
 # end DIR [NAME]: ends the process by KILL, or by the signal NAME, and returns when it is gone. Paused ones are resumed.
