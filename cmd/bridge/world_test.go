@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"postident-bridge/internal/counterpart"
 	"postident-bridge/internal/lab"
 	"postident-bridge/internal/scrsim"
+	"postident-bridge/internal/testbed"
 	"postident-bridge/schemas"
 )
 
@@ -289,14 +291,15 @@ func newReplica(t *testing.T, w *world, i int) *replica {
 	return r
 }
 
+// freeAddress is one that stays free for whoever is started there, again and again:
+// beside it nobody who asks for any port is given its own.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := testbed.FreePorts(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
 }
 
 // start starts the process and waits until it is ready.

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -190,31 +187,4 @@ func get(ctx context.Context, url string) (body []byte, status int, err error) {
 	}
 	body, err = io.ReadAll(resp.Body)
 	return body, resp.StatusCode, errors.Join(err, resp.Body.Close())
-}
-
-// freePorts finds ports of loopback that nobody listens on, below the range
-// from which the kernel serves outgoing connections: who is stopped and started
-// again finds its port free.
-func freePorts(ctx context.Context, n int) ([]int, error) {
-	var conf net.ListenConfig
-	ports := make([]int, 0, n)
-	for tries := 0; len(ports) < n; tries++ {
-		if tries > 100*n {
-			return nil, errors.New("find free ports: none left")
-		}
-		// Drawn, so that labs which start at the same moment do not all take the same.
-		port := 10_000 + rand.IntN(22_000) //nolint:gosec // no secret
-		if slices.Contains(ports, port) {
-			continue
-		}
-		listener, err := conf.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			return nil, fmt.Errorf("find free ports: %w", err)
-		}
-		ports = append(ports, port)
-	}
-	return ports, nil
 }

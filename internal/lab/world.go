@@ -133,7 +133,7 @@ func (w *world) buildBridge(ctx context.Context) error {
 // of its own: so each can be cut off alone.
 func (w *world) startKafka(ctx context.Context) error {
 	listeners := make([][]testbed.Listener, w.cfg.Brokers)
-	ports, err := freePorts(ctx, w.cfg.Brokers*w.cfg.Processes)
+	ports, err := testbed.FreePorts(ctx, w.cfg.Brokers*w.cfg.Processes)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (w *world) prepareProcesses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(ctx, 2*w.cfg.Processes)
+	ports, err := testbed.FreePorts(ctx, 2*w.cfg.Processes)
 	if err != nil {
 		return err
 	}

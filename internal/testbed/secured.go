@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,16 +48,16 @@ func StartSecuredKafka(ctx context.Context) (*SecuredKafka, error) {
 	if err != nil {
 		return fail(err)
 	}
-	port, err := freePort(ctx)
+	ports, err := FreePorts(ctx, 1)
 	if err != nil {
 		return fail(err)
 	}
-	k.Secured = fmt.Sprintf("127.0.0.1:%d", port)
+	k.Secured = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	const own = "listener.name.secured."
 	const login = ".sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
 	k.Kafka, err = StartKafka(ctx, KafkaOptions{
 		Brokers: 1, Dir: dir,
-		Listeners: [][]Listener{{{Name: securedListener, Port: port, Advertised: port, Protocol: "SASL_SSL"}}},
+		Listeners: [][]Listener{{{Name: securedListener, Port: ports[0], Advertised: ports[0], Protocol: "SASL_SSL"}}},
 		Properties: []string{
 			own + "sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512",
 			own + "scram-sha-256" + login, own + "scram-sha-512" + login,
@@ -117,25 +116,6 @@ func (k *SecuredKafka) writeKeystore(name string, by *Authority) (path string, e
 		return "", fmt.Errorf("write keystore: %w", err)
 	}
 	return path, nil
-}
-
-// freePort is one of loopback that nobody listens on, below the range from which
-// the kernel serves outgoing connections: a broker that is started again finds it
-// free.
-func freePort(ctx context.Context) (int, error) {
-	var conf net.ListenConfig
-	for range 100 {
-		port := 10_000 + rand.IntN(22_000) //nolint:gosec // no secret
-		listener, err := conf.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			return 0, fmt.Errorf("find free port: %w", err)
-		}
-		return port, nil
-	}
-	return 0, errors.New("find free port: none left")
 }
 
 // SetCertificate has the broker present a certificate of another authority, for
