@@ -192,7 +192,8 @@ func (s *sweeper) passed(ctx context.Context, a *agenda, sweep *sweep, r request
 		s.progress.whole(sweep.kind, sweep.began)
 		s.p.metrics.swept(ctx, s.account.ClientID, sweep.kind, now.Sub(sweep.began))
 		s.digests.forget(s.progress.shownSince(a.plan))
-		s.log.DebugContext(ctx, "swept", slog.String("kind", string(sweep.kind)), slog.Duration("took", now.Sub(sweep.began)))
+		s.log.DebugContext(ctx, "swept", slog.String("kind", string(sweep.kind)),
+			slog.Time("began", sweep.began), slog.Duration("took", now.Sub(sweep.began)))
 	} else if sweep.kind == SweepOpen {
 		return nil // the cursor knows whole open sweeps only
 	}

@@ -298,6 +298,8 @@ func (s *sweptWorld) lateRequests(t *testing.T, hit strike, clientID string, lis
 type accountLine struct {
 	clientID string
 	at       time.Time
+	kind     ingest.SweepKind // of a sweep
+	began    time.Time        // of a sweep
 }
 
 func (r *replica) takeOvers(t *testing.T) []accountLine {
@@ -313,9 +315,11 @@ func (r *replica) accountLines(t *testing.T, msg string) (all []accountLine) {
 			Time     time.Time `json:"time"`
 			Msg      string    `json:"msg"`
 			ClientID string    `json:"client_id"`
+			Kind     string    `json:"kind"`
+			Began    time.Time `json:"began"`
 		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == msg {
-			all = append(all, accountLine{line.ClientID, line.Time})
+			all = append(all, accountLine{line.ClientID, line.Time, ingest.SweepKind(line.Kind), line.Began})
 		}
 	}
 	if err := lines.Err(); err != nil {
