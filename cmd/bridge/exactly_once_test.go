@@ -73,11 +73,7 @@ func TestKafkaPaused(t *testing.T) {
 	loop.await(t, cases/4)
 
 	kafka.Pause(t, 1)
-	began := time.Now()
-	status := w.hook(t, bridge)
-	if took := time.Since(began); status != http.StatusServiceUnavailable || took > 2*time.Second {
-		t.Errorf("a webhook got %d after %s", status, took)
-	}
+	w.refusesInTime(t, bridge)
 	var answer string
 	eventually(t, "the replica says that it is not ready", func() bool {
 		answer = bridge.ready()
@@ -109,6 +105,25 @@ func TestKafkaPaused(t *testing.T) {
 		<-ended
 	}
 	bridge.cmd = nil
+}
+
+// refusesInTime has a replica answer 503 within the sender's two seconds. The answer
+// is due after 1.5 s: a busy machine makes one late now and then, and a bridge that
+// waits for Kafka each.
+func (w *world) refusesInTime(t *testing.T, r *replica) {
+	t.Helper()
+	var took []time.Duration
+	for range 5 {
+		began := time.Now()
+		if status := w.hook(t, r); status != http.StatusServiceUnavailable {
+			t.Errorf("a webhook got %d", status)
+		}
+		last := time.Since(began)
+		if took = append(took, last); last <= 2*time.Second {
+			return
+		}
+	}
+	t.Errorf("webhooks were answered after %v", took)
 }
 
 // hook sends a webhook of a case that does not exist straight to a replica.
