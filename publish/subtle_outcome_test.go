@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,13 +139,14 @@ func TestRetryAfterRevocationIsTheNextOwners(t *testing.T) {
 	onBoth(t, func(s *stage) {
 		const partition = 0
 		id := inPartition(partition, 1)[0]
-		cfg := s.retryOnce()
+		cfg, goOn := s.retryOnce()
 		_, stop := s.worker(cfg, partition)
 		s.move(1, id)
 		s.awaitRetry(id)
 		if err := stop(); !errors.Is(err, errStopped) {
 			s.t.Fatal(err)
 		}
+		goOn()
 		due := s.newestRetry(id).NotBefore
 		reads := s.readsOf(id)
 		s.until("the retry is due", func() bool { return time.Now().After(due.Add(200 * time.Millisecond)) })
@@ -164,13 +167,13 @@ func TestRetryOfAZombieWritesNothing(t *testing.T) {
 	onBoth(t, func(s *stage) {
 		const partition = 0
 		id := inPartition(partition, 1)[0]
-		zombie, _ := s.worker(s.retryOnce(), partition)
+		cfg, goOn := s.retryOnce()
+		zombie, _ := s.worker(cfg, partition)
 		s.move(1, id)
 		s.awaitRetry(id)
-		cfg := s.config()
-		cfg.Accounts[0].Read = s.source.read
-		s.worker(cfg, partition)
+		s.worker(s.config(), partition)
 		s.events(1)
+		goOn()
 		select {
 		case err := <-zombie:
 			// Whoever opens while the zombie's transaction is at its end has the broker
@@ -190,17 +193,31 @@ func TestRetryOfAZombieWritesNothing(t *testing.T) {
 }
 
 // retryOnce is a configuration under which the first read of a case fails, and
-// is repeated a second later.
-func (s *stage) retryOnce() Config {
+// is repeated a second later. The repetition waits for goOn, so that it tells
+// nothing before, however long the test takes.
+func (s *stage) retryOnce() (cfg Config, goOn func()) {
 	s.source.setFault(func(_ string, attempt int) error {
 		if attempt == 1 {
 			return &scr.NotYetError{}
 		}
 		return nil
 	})
-	cfg := s.config()
+	cfg = s.config()
 	cfg.retry.Faults = []time.Duration{time.Second, time.Second}
-	return cfg
+	cfg.ReadDeadline = time.Hour
+	read, again := cfg.Accounts[0].Read, make(chan struct{})
+	var reads atomic.Int32
+	cfg.Accounts[0].Read = func(ctx context.Context, caseID string) (scr.Case, error) {
+		if reads.Add(1) > 1 {
+			select {
+			case <-again:
+			case <-ctx.Done():
+				return scr.Case{}, ctx.Err()
+			}
+		}
+		return read(ctx, caseID)
+	}
+	return cfg, func() { close(again) }
 }
 
 func (s *stage) readsOf(caseID string) int {
