@@ -278,12 +278,9 @@ func TestOneHangingReadDoesNotStopTheInbox(t *testing.T) {
 			s.hookAsync(caseName(i))
 		}
 	}
+	cfg.ReadDeadline = time.Hour // whoever waits for this read waits in vain
 	s.run(cfg)
-	began := time.Now()
 	s.events(n)
-	if took := time.Since(began); took > 15*time.Second { // the read's deadline is 20 s
-		t.Errorf("the others waited %s for one read", took)
-	}
 }
 
 // P8: a case whose record was refused can be redriven once the limit is raised.
