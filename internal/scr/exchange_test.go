@@ -1,6 +1,8 @@
 package scr_test
 
 import (
+	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -185,35 +187,52 @@ func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, 
 
 func TestCaseTimeout(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
 	tests := map[string]struct {
-		h      http.HandlerFunc
+		begun  string
 		status int
 	}{
-		"no answer": {func(_ http.ResponseWriter, r *http.Request) {
-			waitFor(r.Context(), release)
-		}, 0},
-		"no end of the body": {func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, "{")
-			http.NewResponseController(w).Flush()
-			waitFor(r.Context(), release)
-		}, 200},
+		"no answer":          {"", 0},
+		"no end of the body": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", 200},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := testConfig(serve(t, tt.h))
-			cfg.Timeout = 100 * time.Millisecond
-			_, err := newClient(t, cfg).Case(t.Context(), sampleID)
-			var unavailable *scr.UnavailableError
-			if !errors.As(err, &unavailable) || unavailable.Status != tt.status || !strings.Contains(err.Error(), "no answer in time") {
-				t.Errorf("got %#v", err)
-			}
-			if errors.Is(err, context.DeadlineExceeded) {
-				t.Error("the client's own timeout looks like the caller's")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				cfg := testConfig("http://192.0.2.1")
+				cfg.Transport = &http.Transport{DialContext: stuck(tt.begun)}
+				cfg.Timeout = 100 * time.Millisecond
+				start := time.Now()
+				_, err := newClient(t, cfg).Case(t.Context(), sampleID)
+				if took := time.Since(start); took != cfg.Timeout {
+					t.Errorf("gave up after %v, want %v", took, cfg.Timeout)
+				}
+				var unavailable *scr.UnavailableError
+				if !errors.As(err, &unavailable) || unavailable.Status != tt.status || !strings.Contains(err.Error(), "no answer in time") {
+					t.Errorf("got %#v", err)
+				}
+				if errors.Is(err, context.DeadlineExceeded) {
+					t.Error("the client's own timeout looks like the caller's")
+				}
+			})
 		})
+	}
+}
+
+// stuck dials a server in the same bubble of synctest, which begins its answer and
+// does not go on.
+func stuck(begun string) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(server)); err != nil {
+				return
+			}
+			if _, err := io.WriteString(server, begun); err == nil {
+				io.Copy(io.Discard, server) // until the client has gone
+			}
+		}()
+		return client, nil
 	}
 }
 
@@ -244,13 +263,6 @@ func TestCaseTimeoutByDefault(t *testing.T) {
 			t.Errorf("got %v, want the account's own timeout", err)
 		}
 	})
-}
-
-func waitFor(ctx context.Context, release <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-	case <-release:
-	}
 }
 
 func TestCaseReturnsTheCallersEnd(t *testing.T) {
@@ -318,11 +330,14 @@ func TestCaseStopsReadingAtTheLimit(t *testing.T) {
 	})
 	t.Run("a gzip bomb", func(t *testing.T) {
 		t.Parallel()
+		var member bytes.Buffer // made before the client's time runs
+		z := gzip.NewWriter(&member)
+		z.Write(make([]byte, limit))
+		z.Close()
+		bomb := bytes.Repeat(member.Bytes(), 64)
 		cfg := testConfig(serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			z.Write(make([]byte, 64*limit))
-			z.Close()
+			w.Write(bomb)
 		}))
 		cfg.MaxBodyBytes = limit
 		_, err := newClient(t, cfg).Case(t.Context(), sampleID)
