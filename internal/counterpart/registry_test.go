@@ -46,7 +46,7 @@ func evolve(t *testing.T, raw *sr.Client, subject, schema string) {
 func TestARealRegistry(t *testing.T) {
 	t.Parallel()
 	registry := counterpart.StartRegistry(t, nil)
-	client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}, Timeout: 5 * time.Second})
+	client := newRegistryClient(t, schemas.RegistryConfig{URLs: []string{registry.URL}, Timeout: time.Minute})
 	raw, err := sr.NewClient(sr.URLs(registry.URL))
 	if err != nil {
 		t.Fatal(err)
