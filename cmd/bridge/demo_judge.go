@@ -98,6 +98,7 @@ func (d *demo) finish(ctx context.Context) (audit.Verdict, sampleVerdict, error)
 		if !d.sim.Status().Done {
 			continue
 		}
+		quiet := time.Since(since) > d.settle() // before the topics are read: the verdict holds what came until then
 		verdict, err := d.judge(ctx)
 		if err != nil {
 			return verdict, sampleVerdict{}, err
@@ -105,7 +106,7 @@ func (d *demo) finish(ctx context.Context) (audit.Verdict, sampleVerdict, error)
 		// The judge reads the topics by itself; it waits for the view only so that
 		// the summary comes behind the last event.
 		complete := verdict.Clean() && shown >= int64(verdict.Events) && d.results.arrived()
-		if complete || time.Since(since) > d.settle() {
+		if complete || quiet {
 			if d.main.hooks.results != nil {
 				d.main.hooks.results(d.results)
 			}
