@@ -199,11 +199,14 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 	if err != nil {
 		return fmt.Errorf("listen for the simulated api: %w", err)
 	}
-	d.down.add("listener of the simulated api", func(context.Context) error {
-		if err := api.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
+	simulator := &process{logger: logger, down: teardown{logger: logger, limit: 5 * time.Second}, ended: make(chan ending, 2)}
+	// Below the bridge, which asks until it stops.
+	d.down.add("simulated api", func(ctx context.Context) error {
+		err := simulator.down.run(ctx)
+		if closed := api.Close(); !errors.Is(closed, net.ErrClosed) {
+			err = errors.Join(err, closed)
 		}
-		return nil
+		return err
 	})
 	d.simAddr = api.Addr().String()
 
@@ -234,7 +237,7 @@ func (d *demo) build(ctx context.Context, fail context.CancelCauseFunc, logger *
 	if err := d.startBridge(ctx, s, fail, logger); err != nil {
 		return err
 	}
-	return d.startSimulator(ctx, api, fail, logger)
+	return d.startSimulator(ctx, simulator, api, fail)
 }
 
 // makeStore makes a directory for the binary records, which goes with the demo, and
@@ -294,7 +297,9 @@ func (d *demo) startBridge(ctx context.Context, s settings, fail context.CancelC
 	}
 }
 
-func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail context.CancelCauseFunc, logger *slog.Logger) error {
+// startSimulator serves the API by the process given, which the caller takes down,
+// and lets the cases go on until the bridge is taken down.
+func (d *demo) startSimulator(ctx context.Context, p *process, api net.Listener, fail context.CancelCauseFunc) error {
 	d.accounts = scrsim.ExampleAccounts("http://" + d.where.Webhook)
 	sim, err := scrsim.New(scrsim.Config{
 		Accounts: d.accounts, Seed: d.flags.seed, TimeScale: demoTimeScale, Start: time.Now().Add(-demoHeadStart),
@@ -303,9 +308,9 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 		return err
 	}
 	d.sim = sim
-	p := &process{logger: logger, down: teardown{logger: logger, limit: 5 * time.Second}, ended: make(chan ending, 2)}
 	p.serveOn("simulated api", api, newSimulatorServer(sim))
-	p.start(ctx, "simulator", sim.Run)
+	cases := &process{logger: p.logger, down: teardown{logger: p.logger, limit: p.down.limit}, ended: p.ended}
+	cases.start(ctx, "simulator", sim.Run)
 	waiting := make(chan struct{})
 	waitCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
@@ -319,7 +324,7 @@ func (d *demo) startSimulator(ctx context.Context, api net.Listener, fail contex
 	d.down.add("simulator", func(ctx context.Context) error {
 		stop()
 		<-waiting
-		return p.down.run(ctx)
+		return cases.down.run(ctx)
 	})
 	return nil
 }
