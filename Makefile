@@ -40,7 +40,7 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build bin/bridge.
-	go build -trimpath -o bin/bridge ./cmd/bridge
+	CGO_ENABLED=0 go build -trimpath -tags "$$(cat tools/image/build-tags)" -o bin/bridge ./cmd/bridge
 
 .PHONY: image
 image: image-tool ## Build the container image (bin/bridge-image.tar: OCI, amd64 and arm64) and its SBOMs, without an engine.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,11 @@ const (
 	stopLimit  = 30 * time.Second
 )
 
-// build compiles a program of the module, once for a run, and gives its path.
+// tagsFile names the build tags of the image.
+const tagsFile = "tools/image/build-tags"
+
+// build compiles a program of the module as that of the image is compiled, once for a
+// run, and gives its path.
 func (e *Env) build(ctx context.Context, pkg string) (string, error) {
 	if path := e.binaries[pkg]; path != "" {
 		return path, nil
@@ -33,9 +38,13 @@ func (e *Env) build(ctx context.Context, pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	tags, err := os.ReadFile(filepath.Join(root, tagsFile))
+	if err != nil {
+		return "", fmt.Errorf("read build tags: %w", err)
+	}
 	path := filepath.Join(e.dir, filepath.Base(pkg))
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "./"+pkg)
-	build.Dir = root
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags="+strings.TrimSpace(string(tags)), "-ldflags=-s -w", "-o", path, "./"+pkg)
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w: %s", pkg, err, out)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"debug/buildinfo"
+	_ "embed" // of build-tags
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -37,7 +38,10 @@ func imagePlatforms(list string) ([]platform, error) {
 // buildTags leave out what only debug pages of gRPC need and what holds the
 // linker back from dropping unused methods, and put the time zones into the
 // binary, for an image that has no files of them.
-const buildTags = "grpcnotrace,timetzdata"
+// The benchmarks and `make build` read the file too.
+//
+//go:embed build-tags
+var buildTags string
 
 // buildArgs are the arguments of the go command. They name all that the result
 // depends on, so that a builder's own settings do not reach it.
@@ -47,7 +51,7 @@ func buildArgs(version, out string) []string {
 		ldflags += " -X main.version=v" + version
 	}
 	return []string{
-		"build", "-trimpath", "-buildvcs=true", "-mod=readonly", "-tags=" + buildTags,
+		"build", "-trimpath", "-buildvcs=true", "-mod=readonly", "-tags=" + strings.TrimSpace(buildTags),
 		"-ldflags=" + ldflags, "-o", out, "./cmd/bridge",
 	}
 }
