@@ -29,7 +29,8 @@ type Object struct {
 type Stored struct {
 	Reference
 
-	// Existed says that the object had been put before.
+	// Existed says that the object was there: put before, or by an attempt of which no
+	// answer came.
 	Existed bool
 }
 
@@ -89,7 +90,15 @@ func (s *Store) Put(ctx context.Context, o Object) (Stored, error) {
 	case content.fault() != nil:
 		return Stored{}, content.fault()
 	case !isThere(err):
-		// The object may be there all the same; the next attempt finds out.
+		// The object may be there all the same: the answer that says so was lost, or it
+		// came, as some servers give it, before the content was read, with the end of
+		// the connection. If that cannot be seen now, the next attempt finds out.
+		if _, status := answer(err); status == 0 {
+			if found, _, cmpErr := s.compare(ctx, name, content.size); cmpErr == nil && found {
+				stored.Existed = true
+				return stored, nil
+			}
+		}
 		return Stored{}, classify("put object", err)
 	}
 	stored.Existed = true

@@ -240,6 +240,19 @@ func TestS3Faults(t *testing.T) {
 	})
 	t.Run("all answers to uploads get lost", func(t *testing.T) {
 		f.set(nil, is(http.MethodPut))
+		stored := put(t, s, object(next()))
+		if v, err := s.Verify(t.Context(), stored.Reference); !stored.Existed || v != claim.Intact || err != nil {
+			t.Errorf("%+v, %v, %v", stored, v, err)
+		}
+	})
+	t.Run("all answers get lost from the first upload on", func(t *testing.T) {
+		var begun atomic.Bool
+		f.set(nil, func(r *http.Request) bool {
+			if r.Method == http.MethodPut {
+				begun.Store(true)
+			}
+			return begun.Load()
+		})
 		content := next()
 		_, err := s.Put(t.Context(), object(content))
 		if _, ok := errors.AsType[*claim.UnavailableError](err); !ok {
