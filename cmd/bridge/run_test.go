@@ -56,42 +56,8 @@ func TestSimulateAndRun(t *testing.T) {
 		return code == http.StatusOK && strings.Contains(metrics, `postident_sweep_age_seconds{client_id="SIMGWG01"`)
 	})
 
-	// A case walks on by hand, each of its steps told by a webhook.
-	code, body := httpDo(t, http.MethodPost, api+"/sim/v1/cases", `{"clientId":"SIMGWG01","method":"video"}`, nil)
-	var info scrsim.CaseInfo
-	if err := json.Unmarshal([]byte(body), &info); err != nil || code != http.StatusCreated {
-		t.Fatalf("create: %d %s", code, body)
-	}
 	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	opts := []kgo.Opt{kgo.SeedBrokers(broker.ListenAddrs()...)}
-	var published []audit.Published
-	for step := range info.Plan.Steps {
-		code, body = httpDo(t, http.MethodPost, api+"/sim/v1/cases/"+info.CaseID+"/advance", "", nil)
-		var advanced scrsim.Advanced
-		if err := json.Unmarshal([]byte(body), &advanced); err != nil || code != http.StatusOK {
-			t.Fatalf("advance: %d %s", code, body)
-		}
-		if advanced.Change.StatusType == "progress" {
-			continue // started, incomplete: no webhook, no event
-		}
-		want := len(published) + 1
-		code, body = httpDo(t, http.MethodPost, "http://"+bridge.where.Webhook+"/webhooks/SIMGWG01", `{"caseId":"`+info.CaseID+`"}`,
-			func(r *http.Request) {
-				r.SetBasicAuth("hook", "canary-hook")
-				r.Header.Set("traceparent", traceparent)
-			})
-		if code != http.StatusOK {
-			t.Fatalf("webhook of step %d: %d %s", step, code, body)
-		}
-		eventually(t, "the change is an event", func() bool {
-			var err error
-			published, err = audit.ReadStatus(t.Context(), opts, "postident.status.v1", schemas.NewStatusDecoder(nil))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return len(published) >= want
-		})
-	}
+	published := walkByWebhooks(t, api, "http://"+bridge.where.Webhook, traceparent, broker.ListenAddrs())
 	if len(published) == 0 {
 		t.Fatal("the plan has no step that is an event")
 	}
@@ -120,6 +86,46 @@ func TestSimulateAndRun(t *testing.T) {
 		}
 	}
 	searchSecrets(t, map[string]string{"log": logs, "stdout": string(bridge.stdout.bytes()), "metrics": metrics})
+}
+
+// walkByWebhooks has a case walk on by hand, each of its steps told by a webhook with
+// the traceparent, and gives what is published.
+func walkByWebhooks(t *testing.T, api, webhook, traceparent string, seeds []string) (published []audit.Published) {
+	t.Helper()
+	code, body := httpDo(t, http.MethodPost, api+"/sim/v1/cases", `{"clientId":"SIMGWG01","method":"video"}`, nil)
+	var info scrsim.CaseInfo
+	if err := json.Unmarshal([]byte(body), &info); err != nil || code != http.StatusCreated {
+		t.Fatalf("create: %d %s", code, body)
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(seeds...)}
+	for step := range info.Plan.Steps {
+		code, body = httpDo(t, http.MethodPost, api+"/sim/v1/cases/"+info.CaseID+"/advance", "", nil)
+		var advanced scrsim.Advanced
+		if err := json.Unmarshal([]byte(body), &advanced); err != nil || code != http.StatusOK {
+			t.Fatalf("advance: %d %s", code, body)
+		}
+		if advanced.Change.StatusType == "progress" {
+			continue // started, incomplete: no webhook, no event
+		}
+		want := len(published) + 1
+		code, body = httpDo(t, http.MethodPost, webhook+"/webhooks/SIMGWG01", `{"caseId":"`+info.CaseID+`"}`,
+			func(r *http.Request) {
+				r.SetBasicAuth("hook", "canary-hook")
+				r.Header.Set("traceparent", traceparent)
+			})
+		if code != http.StatusOK {
+			t.Fatalf("webhook of step %d: %d %s", step, code, body)
+		}
+		eventually(t, "the change is an event", func() bool {
+			var err error
+			published, err = audit.ReadStatus(t.Context(), opts, "postident.status.v1", schemas.NewStatusDecoder(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(published) >= want
+		})
+	}
+	return published
 }
 
 // checkMetrics compares what a bridge at work exports with docs/metrics.md, the
