@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"postident-bridge/internal/audit"
 	"postident-bridge/internal/scrsim"
@@ -92,6 +96,28 @@ func checkResultLines(t *testing.T, stdout string) {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no line %q", want)
 		}
+	}
+}
+
+// The bridge asks the API until it stops, so the API outlives it: else a warning of a
+// refused connection might stand behind the verdict. The cases stop first.
+func TestDemoTakesItsAPIDownAfterTheBridge(t *testing.T) {
+	t.Parallel()
+	logger := slog.New(slog.DiscardHandler)
+	d := &demo{main: &Main{}, flags: demoFlags{seed: 1}, down: teardown{logger: logger, limit: 15 * time.Second}}
+	ctx, fail := context.WithCancelCause(t.Context())
+	defer fail(nil)
+	err := d.build(ctx, fail, logger)
+	var order []string
+	for _, s := range slices.Backward(d.down.steps) {
+		order = append(order, s.name)
+	}
+	if err := errors.Join(err, d.down.run(context.WithoutCancel(ctx))); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"simulator", "bridge", "directory of records", "simulated api", "embedded broker"}
+	if diff := cmp.Diff(want, order); diff != "" {
+		t.Errorf("taken down (-want +got):\n%s", diff)
 	}
 }
 
